@@ -1,0 +1,186 @@
+//! Whole-file atomic writes, with the mode set when the file is created.
+//!
+//! A reader sees the old file or the new one, never a part; a full disk or a kill leaves the old one. What a kill may
+//! leave beside it has a name that follows from the file's, so that the next write and `reset` find it; it is a
+//! dotfile, so that a directory watched for manifests never shows it [1.12].
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+use crate::layout::PUBLIC_DIRECTORY;
+
+/// Replaces or creates `path` with `content` and `mode`, whatever the umask, and syncs file and directory. One writer
+/// of a path at a time.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    write_whole(path, content, mode, Durability::Synced)
+}
+
+/// Whether a file outlives a power failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// File and directory are on the disk when the write returns.
+    Synced,
+    /// The kernel writes them when it likes: for what can be made again.
+    Cached,
+}
+
+/// [`write()`], as durable as is asked for.
+pub fn write_whole(path: &Path, content: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let temporary = temporary(path);
+    try_write(path, &temporary, content, mode, durability)
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn try_write(path: &Path, temporary: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // create_new follows no link that somebody may have put there
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    file.write_all(content)?;
+    // after the content, so that a secret is never readable by more than it will be; fchmod ignores the umask
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    if durability == Durability::Synced {
+        file.sync_all()?;
+    }
+    fs::rename(temporary, path)?;
+    match path.parent() {
+        Some(directory) if durability == Durability::Synced => sync_directory(directory),
+        _ => Ok(()),
+    }
+}
+
+/// Where the content of `path` stands while it is being written.
+pub fn temporary(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".bootstrap-new");
+    path.with_file_name(name)
+}
+
+/// Makes a directory's entries durable.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Creates `path` with `mode`, and its missing parents so that anybody may list them; returns those that were made,
+/// outermost first. Directories that exist keep their mode [1.6].
+pub fn make_directory(path: &Path, mode: u32) -> Result<Vec<PathBuf>> {
+    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    let mut made = Vec::new();
+    for directory in missing.into_iter().rev() {
+        let mode = if directory == path { mode } else { PUBLIC_DIRECTORY };
+        match DirBuilder::new().mode(mode).create(directory) {
+            Ok(()) => {
+                // the umask may have taken bits away
+                fs::set_permissions(directory, fs::Permissions::from_mode(mode))
+                    .with_context(|| format!("cannot set the mode of `{}`", directory.display()))?;
+                made.push(directory.to_owned());
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make directory `{}`", directory.display()));
+            }
+        }
+    }
+    if !path.is_dir() {
+        anyhow::bail!("`{}` is not a directory", path.display());
+    }
+    Ok(made)
+}
+
+/// The content of `path`, or `None` when there is no such file.
+pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}
+
+/// The last `limit` bytes of a file, with what is not UTF-8 replaced.
+pub fn tail(path: &Path, limit: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut content = Vec::new();
+    file.take(limit).read_to_end(&mut content)?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// Removes a file; `false` when there was none.
+pub fn remove_file(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot remove `{}`", path.display())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"one", 0o644).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o644));
+        write(&path, b"two", 0o600).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o600));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_a_kill_left_is_replaced_and_no_link_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("file"), directory.path().join("other"));
+        fs::write(&other, "theirs").unwrap();
+        std::os::unix::fs::symlink(&other, temporary(&path)).unwrap();
+        write(&path, b"ours", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
+        assert_eq!((fs::read_to_string(&path).unwrap(), mode(&path)), ("ours".to_owned(), 0o600));
+        assert!(!temporary(&path).exists());
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("absent/file");
+        let error = write(&path, b"x", 0o600).unwrap_err();
+        assert!(error.to_string().contains("absent/file"), "{error}");
+    }
+
+    #[test]
+    fn of_a_long_file_only_the_end_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "one\ntwo\n").unwrap();
+        assert_eq!((tail(&path, 4).unwrap(), tail(&path, 100).unwrap()), ("two\n".to_owned(), "one\ntwo\n".to_owned()));
+    }
+
+    #[test]
+    fn only_missing_directories_get_the_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("old/a/b"));
+        fs::create_dir(&old).unwrap();
+        fs::set_permissions(&old, fs::Permissions::from_mode(0o711)).unwrap();
+        let made = make_directory(&new, 0o700).unwrap();
+        assert_eq!(made, [directory.path().join("old/a"), new.clone()]);
+        assert_eq!((mode(&old), mode(&directory.path().join("old/a")), mode(&new)), (0o711, 0o755, 0o700));
+        assert!(make_directory(&new, 0o755).unwrap().is_empty());
+        assert_eq!(mode(&new), 0o700);
+    }
+}

@@ -1,0 +1,19 @@
+//! What the kernel offers beyond the standard library: processes, mounts, cgroups, pipes, sockets.
+//!
+//! Thin and without policy: which pod gets which limit or mount is decided elsewhere. The only `unsafe` of the
+//! program is below here, each block with its reason. Nothing here depends on the rest of the crate but
+//! [`crate::error`].
+
+#![allow(unsafe_code)]
+
+pub mod cgroup;
+pub mod memory;
+pub mod mount;
+pub mod pidfd;
+pub mod pipe;
+pub mod process;
+pub mod rooted;
+pub mod socket;
+pub mod tree;
+
+pub use tree::{Leftover, remove_tree};
