@@ -11,10 +11,13 @@
 //! Decisions are made in pure code, as values; effects are too dumb to need many tests. A module uses only those
 //! listed below it here, `host` and `runner` do not use each other, and a test holds both rules.
 
+pub mod config;
+
 pub mod image;
 
 pub mod error;
 pub mod files;
 pub mod layout;
 pub mod linux;
+pub mod release;
 pub mod secret;

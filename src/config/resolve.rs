@@ -1,0 +1,311 @@
+//! File, flags and facts become one complete, valid [`Config`], or all that is wrong with them.
+//!
+//! Every struct of the file is taken apart field by field, so that a field of the API cannot be forgotten: it is acted
+//! upon, it is refused by name, or a warning says that it has no effect.
+
+mod component;
+mod endpoint;
+mod etcd;
+mod networking;
+mod node;
+mod token;
+
+use std::collections::BTreeMap;
+use std::path::{Component as PathComponent, Path, PathBuf};
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::file::{self, FileInput, Written, v1beta4};
+use super::flags::Flags;
+use super::problem::{Collector, Problems};
+use super::{Config, Dns, EncryptionAlgorithm, Timeouts, defaults, duration, name};
+use crate::release::{DEFAULT_VERSION, Version};
+
+/// Resolves the configuration. The error holds every problem that was found.
+pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<Config, Problems> {
+    let (mut written, found) = file.as_ref().map_or_else(Default::default, |file| file::decode(&file.text));
+    let mut collector = Collector { origins: std::mem::take(&mut written.origins), list: found };
+    flags.apply(file.is_some(), &mut written, &mut collector);
+    let mut resolver = Resolver { problems: collector, warnings: Vec::new(), facts };
+    let config = resolver.config(written);
+    match config {
+        Some(config) if resolver.problems.list.is_empty() => Ok(config),
+        _ => Err(Problems::new(file.map(|file| file.name), resolver.problems.list)),
+    }
+}
+
+/// Collects problems and warnings on the way. A method that returns `None` has added a problem.
+struct Resolver<'a> {
+    problems: Collector,
+    warnings: Vec<String>,
+    facts: &'a Facts,
+}
+
+impl Resolver<'_> {
+    fn config(&mut self, written: Written) -> Option<Config> {
+        let v1beta4::InitConfiguration {
+            api_version: _,
+            kind: _,
+            bootstrap_tokens,
+            dry_run,
+            node_registration,
+            local_api_endpoint,
+            certificate_key,
+            skip_phases,
+            patches,
+            timeouts,
+        } = written.init;
+        let v1beta4::ClusterConfiguration {
+            api_version: _,
+            kind: _,
+            etcd,
+            networking,
+            kubernetes_version,
+            control_plane_endpoint,
+            api_server,
+            controller_manager,
+            scheduler,
+            dns,
+            proxy,
+            certificates_dir,
+            image_repository,
+            feature_gates,
+            cluster_name,
+            encryption_algorithm,
+            certificate_validity_period,
+            ca_certificate_validity_period,
+        } = written.cluster;
+
+        if certificate_key.is_some() {
+            self.problems.unsupported("certificateKey", "certificates are not uploaded to the cluster");
+        }
+        let patches_directory = patches.map(|patches| PathBuf::from(patches.directory));
+        let patches_directory = patches_directory.filter(|directory| !directory.as_os_str().is_empty());
+        let v1beta4::Proxy { disabled: proxy_disabled } = proxy;
+        // a skipped addon counts as disabled [5.2]
+        let skips = |addon: &str| skip_phases.iter().any(|phase| phase == "addon" || phase == addon);
+        let dns_skipped = skips("addon/coredns");
+        let proxy_disabled = proxy_disabled || skips("addon/kube-proxy");
+
+        // every part is resolved before the first `?`, so that one problem does not hide another
+        let kubernetes_version = self.version(&kubernetes_version);
+        let cluster_name = or_default(cluster_name, defaults::CLUSTER_NAME);
+        let ignore_preflight_errors = self.ignored(&node_registration.ignore_preflight_errors);
+        let node = self.node(node_registration);
+        let local_api_endpoint = self.local_api_endpoint(&local_api_endpoint);
+        let control_plane_endpoint = self.control_plane_endpoint(&control_plane_endpoint, local_api_endpoint);
+        let networking = self.networking(networking, &controller_manager.extra_args);
+        if let (Some(networking), Some(endpoint)) = (&networking, local_api_endpoint) {
+            self.compare_families(networking, endpoint.advertise_address);
+        }
+        let certificates_dir =
+            self.absolute("certificatesDir", or_default(certificates_dir, defaults::CERTIFICATES_DIR));
+        let image_repository = or_default(image_repository, defaults::IMAGE_REPOSITORY);
+        self.check_image("imageRepository", &image_repository, "name", "tag");
+        let dns = self.dns(dns, dns_skipped, &image_repository);
+        let encryption_algorithm = self.algorithm(&encryption_algorithm, &feature_gates);
+        let (leaf, ca) = self.validity(certificate_validity_period, ca_certificate_validity_period);
+        let etcd = self.etcd(etcd, &image_repository);
+        let api_server = self.api_server(api_server);
+        let controller_manager = self.component("controllerManager", controller_manager);
+        let scheduler = self.component("scheduler", scheduler);
+        let bootstrap_tokens = self.tokens(bootstrap_tokens);
+        let timeouts = self.timeouts(timeouts);
+
+        Some(Config {
+            kubernetes_version: kubernetes_version?,
+            cluster_name,
+            node: node?,
+            local_api_endpoint: local_api_endpoint?,
+            control_plane_endpoint,
+            networking: networking?,
+            certificates_dir: certificates_dir?,
+            image_repository,
+            encryption_algorithm: encryption_algorithm?,
+            certificate_validity_period: leaf?,
+            ca_certificate_validity_period: ca?,
+            etcd: etcd?,
+            api_server,
+            controller_manager,
+            scheduler,
+            bootstrap_tokens: bootstrap_tokens?,
+            timeouts: timeouts?,
+            ignore_preflight_errors,
+            skip_phases,
+            dry_run,
+            dns,
+            proxy_disabled,
+            component_configs: written.component_configs,
+            patches_directory,
+            feature_gates,
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn dns(&mut self, written: v1beta4::Dns, skipped: bool, cluster_repository: &str) -> Dns {
+        let v1beta4::Dns { image_repository, image_tag, disabled } = written;
+        let image_repository = Some(image_repository).filter(|repository| !repository.is_empty());
+        let image_tag = Some(image_tag).filter(|tag| !tag.is_empty());
+        if let Some(repository) = &image_repository {
+            self.check_image("dns.imageRepository", repository, "coredns", "tag");
+        }
+        if let Some(tag) = &image_tag {
+            let repository = image_repository.as_deref().unwrap_or(cluster_repository);
+            self.check_image("dns.imageTag", repository, "coredns", tag);
+        }
+        Dns { disabled: disabled || skipped, image_repository, image_tag }
+    }
+
+    fn warn(&mut self, field: &str, sentence: impl std::fmt::Display) {
+        self.warnings.push(format!("{field}: {sentence}"));
+    }
+
+    fn version(&mut self, text: &str) -> Option<Version> {
+        let text = if text.is_empty() { DEFAULT_VERSION } else { text };
+        let label = text.trim_start_matches("release/").trim_start_matches("ci/");
+        let reason = if label.starts_with("stable") || label.starts_with("latest") || text.starts_with("ci/") {
+            format!("labels are not looked up; name a version such as `{DEFAULT_VERSION}`")
+        } else {
+            match text.parse() {
+                Ok(version) => return Some(version),
+                Err(reason) => reason,
+            }
+        };
+        self.problems.invalid("kubernetesVersion", text, reason);
+        None
+    }
+
+    /// Names of preflight checks, lower-cased; `all` stands alone [4.1].
+    fn ignored(&mut self, names: &[String]) -> Vec<String> {
+        let mut ignored: Vec<String> = Vec::new();
+        for name in names.iter().map(|name| name.trim().to_lowercase()) {
+            if !name.is_empty() && !ignored.contains(&name) {
+                ignored.push(name);
+            }
+        }
+        if ignored.len() > 1 && ignored.iter().any(|name| name == "all") {
+            let field = "nodeRegistration.ignorePreflightErrors";
+            self.problems.invalid(field, &ignored.join(","), "`all` cannot stand beside other names");
+        }
+        ignored
+    }
+
+    /// `encryptionAlgorithm`, which the older gate `PublicKeysECDSA` overrides [1.5].
+    fn algorithm(&mut self, text: &str, gates: &BTreeMap<String, bool>) -> Option<EncryptionAlgorithm> {
+        let mut algorithm = EncryptionAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+        if text.is_empty() {
+            algorithm = Some(EncryptionAlgorithm::Rsa2048);
+        } else if algorithm.is_none() {
+            let names = EncryptionAlgorithm::ALL.map(EncryptionAlgorithm::name).join(", ");
+            self.problems.invalid("encryptionAlgorithm", text, format!("must be one of {names}"));
+        }
+        for (gate, enabled) in gates {
+            match (gate.as_str(), enabled) {
+                ("PublicKeysECDSA", true) => algorithm = Some(EncryptionAlgorithm::EcdsaP256),
+                ("PublicKeysECDSA", false) => algorithm = Some(EncryptionAlgorithm::Rsa2048),
+                // on for good in kubeadm; about the kubelet
+                ("NodeLocalCRISocket", true) | ("RootlessControlPlane", false) => {}
+                ("NodeLocalCRISocket" | "RootlessControlPlane", _) => {
+                    self.problems.unsupported(format!("featureGates.{gate}"), &format!("it cannot be {enabled} here"));
+                }
+                _ => self.problems.invalid("featureGates", gate, format!("{gate} is not a valid feature name")),
+            }
+        }
+        algorithm
+    }
+
+    /// Periods of leaf and CA certificates.
+    fn validity(&mut self, leaf: Option<String>, ca: Option<String>) -> (Option<Duration>, Option<Duration>) {
+        let (leaf_default, ca_default) =
+            (defaults::CERTIFICATE_VALIDITY_PERIOD, defaults::CA_CERTIFICATE_VALIDITY_PERIOD);
+        let (leaf_field, ca_field) = ("certificateValidityPeriod", "caCertificateValidityPeriod");
+        let leaf = self.positive_duration(leaf_field, leaf.as_deref(), leaf_default);
+        let ca = self.positive_duration(ca_field, ca.as_deref(), ca_default);
+        for (field, period, default) in [(leaf_field, leaf, leaf_default), (ca_field, ca, ca_default)] {
+            if period.is_some_and(|period| period > default) {
+                self.warn(field, format_args!("longer than kubeadm's {}", duration::format(default)));
+            }
+        }
+        if let (Some(leaf), Some(ca)) = (leaf, ca)
+            && leaf > ca
+        {
+            self.warn(leaf_field, format_args!("longer than {ca_field}: certificates outlive their authority"));
+        }
+        (leaf, ca)
+    }
+
+    fn timeouts(&mut self, timeouts: v1beta4::Timeouts) -> Option<Timeouts> {
+        let v1beta4::Timeouts {
+            control_plane_component_health_check: component,
+            kubelet_health_check,
+            kubernetes_api_call: api_call,
+            etcd_api_call,
+            tls_bootstrap,
+            discovery,
+            upgrade_manifests,
+        } = timeouts;
+        for (field, text, default) in [
+            ("timeouts.kubeletHealthCheck", kubelet_health_check, defaults::KUBELET_HEALTH_CHECK),
+            ("timeouts.etcdAPICall", etcd_api_call, defaults::ETCD_API_CALL),
+            ("timeouts.tlsBootstrap", tls_bootstrap, defaults::TLS_BOOTSTRAP),
+            ("timeouts.discovery", discovery, defaults::DISCOVERY),
+            ("timeouts.upgradeManifests", upgrade_manifests, defaults::UPGRADE_MANIFESTS),
+        ] {
+            let timeout = self.positive_duration(field, text.as_deref(), default);
+            if timeout.is_some_and(|timeout| timeout != default) {
+                self.warn(field, "no effect: `init` waits for nothing of the kind here");
+            }
+        }
+        let component = self.positive_duration(
+            "timeouts.controlPlaneComponentHealthCheck",
+            component.as_deref(),
+            defaults::CONTROL_PLANE_COMPONENT_HEALTH_CHECK,
+        );
+        let api_call =
+            self.positive_duration("timeouts.kubernetesAPICall", api_call.as_deref(), defaults::KUBERNETES_API_CALL);
+        Some(Timeouts { control_plane_component_health_check: component?, kubernetes_api_call: api_call? })
+    }
+
+    fn positive_duration(&mut self, field: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
+        let Some(text) = text else { return Some(default) };
+        match duration::parse(text) {
+            Ok(Duration::ZERO) => self.problems.invalid(field, text, "must be longer than zero"),
+            Ok(duration) => return Some(duration),
+            Err(reason) => self.problems.invalid(field, text, reason),
+        }
+        None
+    }
+
+    fn absolute(&mut self, field: &str, text: String) -> Option<PathBuf> {
+        let path = Path::new(&text);
+        if !path.is_absolute() {
+            self.problems.invalid(field, &text, "path is not absolute");
+        } else if path.components().any(|part| part == PathComponent::ParentDir) || text.contains('\0') {
+            self.problems.invalid(field, &text, "path contains `..` or a zero byte");
+        } else {
+            return Some(PathBuf::from(text));
+        }
+        None
+    }
+
+    /// `repository/name:tag` has to be an image reference.
+    fn check_image(&mut self, field: &str, repository: &str, name: &str, tag: &str) {
+        if format!("{repository}/{name}:{tag}").parse::<oci_spec::distribution::Reference>().is_err() {
+            let value = if tag == "tag" { repository } else { tag };
+            self.problems.invalid(field, value, "does not make a valid image reference");
+        }
+    }
+
+    fn check_subdomain(&mut self, field: &str, text: &str) {
+        if !name::is_subdomain(text) {
+            self.problems.invalid(field, text, name::SUBDOMAIN);
+        }
+    }
+}
+
+fn or_default(text: String, default: &str) -> String {
+    if text.is_empty() { default.to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests;
