@@ -12,6 +12,7 @@
 //! listed below it here, `host` and `runner` do not use each other, and a test holds both rules.
 
 pub mod config;
+pub mod desired;
 
 pub mod image;
 

@@ -1,0 +1,125 @@
+//! The static pods of the control plane, as kubeadm writes them [3].
+//!
+//! Values are decided here and in one file for each component; `templates/manifests/static-pod.yaml` shows the shape.
+//! What is rendered is parsed into a Pod at once: a slip dies here, before anything is written.
+
+mod api_server;
+mod command;
+mod controller_manager;
+mod etcd;
+mod pod;
+mod scheduler;
+mod volume;
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::patch::{self, PatchFile};
+use super::{object, template};
+use crate::config::Config;
+use crate::config::facts::Facts;
+use crate::error::{Context, Fault, Result};
+use pod::StaticPod;
+
+pub use pod::proxy_environment;
+
+/// A part of the control plane, in the order in which they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    Etcd,
+    ApiServer,
+    ControllerManager,
+    Scheduler,
+}
+
+impl Component {
+    pub const ALL: [Component; 4] = [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler];
+
+    /// The name of the pod, of its one container and of the program in it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+        }
+    }
+
+    /// The manifest's file name.
+    pub fn file_name(self) -> String {
+        format!("{}.yaml", self.name())
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    pub component: Component,
+    pub pod: Pod,
+    /// The file's content, in the form a user of kubeadm knows.
+    pub yaml: String,
+}
+
+impl Manifest {
+    /// With the patches of its component applied [3.11].
+    pub(super) fn patched(self, patches: &[PatchFile]) -> Result<Manifest> {
+        let component = self.component;
+        let mut value = serde_json::to_value(&self.pod).context("cannot patch a Pod")?;
+        if !patch::apply(component, &mut value, patches)? {
+            return Ok(self);
+        }
+        let pod: Pod = serde_json::from_value(value)
+            .map_err(|error| Fault::usage(format!("what the patches make of {component} is not a Pod: {error}")))?;
+        let yaml = object::to_yaml(&pod)?;
+        Ok(Manifest { component, pod, yaml })
+    }
+
+    /// The image that its one container runs from.
+    pub fn image(&self) -> &str {
+        let containers = self.pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        containers.first().and_then(|container| container.image.as_deref()).unwrap_or_default()
+    }
+}
+
+/// The manifests of the components that run on this node: all four, unless etcd is external.
+pub fn manifests(config: &Config, facts: &Facts) -> Result<Vec<Manifest>> {
+    let etcd = config.etcd.local().map(|member| etcd::static_pod(config, member));
+    let others = [
+        api_server::static_pod(config, facts),
+        controller_manager::static_pod(config, facts),
+        scheduler::static_pod(config, facts),
+    ];
+    etcd.into_iter().chain(others).map(manifest).collect()
+}
+
+fn manifest(values: StaticPod) -> Result<Manifest> {
+    let component = values.component;
+    let yaml = template::render("manifests/static-pod.yaml", &values)?;
+    let pod = serde_yaml::from_str(&yaml).with_context(|| format!("the manifest of {component} is not a Pod"))?;
+    Ok(Manifest { component, pod, yaml })
+}
+
+/// The images that the control plane runs, in the order of [`Component::ALL`] [10.3].
+pub fn images(config: &Config) -> Vec<String> {
+    let runs_here = |component: &Component| *component != Component::Etcd || config.etcd.local().is_some();
+    Component::ALL.into_iter().filter(runs_here).map(|component| image(config, component)).collect()
+}
+
+fn image(config: &Config, component: Component) -> String {
+    let repository = &config.image_repository;
+    match component {
+        Component::Etcd => {
+            let local = config.etcd.local();
+            let repository = local.and_then(|etcd| etcd.image_repository.as_ref()).unwrap_or(repository);
+            let tag = local.and_then(|etcd| etcd.image_tag.as_deref()).unwrap_or(config.kubernetes_version.etcd_tag());
+            format!("{repository}/etcd:{tag}")
+        }
+        _ => format!("{repository}/{component}:{}", config.kubernetes_version.image_tag()),
+    }
+}

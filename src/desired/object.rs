@@ -1,0 +1,211 @@
+//! What `init` applies to the API once it answers, as kubeadm makes it: for a cluster that has no nodes yet.
+//!
+//! Objects are rendered from `templates/objects` in the order of application; the steps of `init` take theirs from the
+//! function of their name.
+
+mod addon;
+mod kubeadm_config;
+mod token;
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::EnvVar;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::template;
+use crate::config::{Config, defaults};
+use crate::error::{Context, Result};
+
+/// What the configuration does not know; most of it is known only when the objects are about to be applied.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// `ca.crt`; clients get its first certificate.
+    pub ca_certificate_pem: String,
+    /// Lifetimes of tokens count from here.
+    pub now: Timestamp,
+    /// Variables of the node about HTTP proxies.
+    pub proxy_environment: Vec<EnvVar>,
+}
+
+/// One API object. `Debug` leaves its content out: it may hold a token.
+#[derive(Clone, PartialEq)]
+pub struct Object {
+    pub api_version: String,
+    pub kind: String,
+    /// `None` for objects of the whole cluster.
+    pub namespace: Option<String>,
+    pub name: String,
+    pub value: Value,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("kind", &self.kind).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Object {
+    fn from_value(value: Value) -> Result<Self> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let needed = |pointer: &str| text(pointer).with_context(|| format!("the object has no `{pointer}`"));
+        Ok(Object {
+            api_version: needed("/apiVersion")?,
+            kind: needed("/kind")?,
+            namespace: text("/metadata/namespace"),
+            name: needed("/metadata/name")?,
+            value,
+        })
+    }
+
+    /// Its content is not for everybody's eyes.
+    pub fn is_secret(&self) -> bool {
+        self.kind == "Secret"
+    }
+
+    /// `001-clusterrolebinding-kubeadm-cluster-admins` for the first object: a file name that sorts by application.
+    pub fn file_stem(&self, index: usize) -> String {
+        let words = format!("{}-{}", self.kind, self.name).to_lowercase();
+        let words: String =
+            words.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        format!("{:03}-{words}", index + 1)
+    }
+
+    pub fn to_yaml(&self) -> Result<String> {
+        to_yaml(&self.value)
+    }
+}
+
+/// Every object, in the order of application.
+pub fn objects(config: &Config, late: &Late) -> Result<Vec<Object>> {
+    let mut objects = admin_access(config)?;
+    objects.extend(kubeadm_config(config)?);
+    objects.extend(kubelet_config(config)?);
+    objects.extend(bootstrap_tokens(config, late)?);
+    objects.extend(coredns(config)?);
+    objects.extend(kube_proxy(config, late)?);
+    Ok(objects)
+}
+
+/// What one step of init applies; nothing for a step that has no objects.
+pub fn of_step(step: &str, config: &Config, late: &Late) -> Result<Vec<Object>> {
+    match step {
+        "wait-control-plane/admin-rbac" => admin_access(config),
+        "upload-config/kubeadm" => kubeadm_config(config),
+        "upload-config/kubelet" => kubelet_config(config),
+        "bootstrap-token" => bootstrap_tokens(config, late),
+        "addon/coredns" => coredns(config),
+        "addon/kube-proxy" => kube_proxy(config, late),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What gives `admin.conf` its rights, where its certificate alone does not [2].
+pub fn admin_access(config: &Config) -> Result<Vec<Object>> {
+    let version = &config.kubernetes_version;
+    if !version.binds_admin_to_cluster_admin() {
+        return Ok(Vec::new());
+    }
+    render("objects/admin-access.yaml", &json!({ "group": version.admin_organization() }))
+}
+
+/// The cluster's configuration for whoever joins or upgrades it later [5.7].
+pub fn kubeadm_config(config: &Config) -> Result<Vec<Object>> {
+    let values = json!({
+        "cluster_configuration": kubeadm_config::cluster_configuration(config)?,
+        "token_group": defaults::TOKEN_GROUP,
+    });
+    render("objects/kubeadm-config.yaml", &values)
+}
+
+/// The configuration of every kubelet that joins [5.7].
+pub fn kubelet_config(config: &Config) -> Result<Vec<Object>> {
+    render("objects/kubelet-config.yaml", &addon::kubelet_config(config)?)
+}
+
+/// The cluster's DNS, unless it is disabled [5.9].
+pub fn coredns(config: &Config) -> Result<Vec<Object>> {
+    if config.dns.disabled {
+        return Ok(Vec::new());
+    }
+    render("objects/coredns.yaml", &addon::coredns(config)?)
+}
+
+/// What makes service addresses work on every node, unless it is disabled [5.9].
+pub fn kube_proxy(config: &Config, late: &Late) -> Result<Vec<Object>> {
+    if config.proxy_disabled {
+        return Ok(Vec::new());
+    }
+    render("objects/kube-proxy.yaml", &addon::kube_proxy(config, late)?)
+}
+
+/// The bootstrap tokens, what may be done with them, and where new nodes learn of the cluster [5.8].
+pub fn bootstrap_tokens(config: &Config, late: &Late) -> Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for token in &config.bootstrap_tokens {
+        objects.extend(render("objects/bootstrap-token.yaml", &token::secret(token, late.now))?);
+    }
+    let values = json!({
+        "token_group": defaults::TOKEN_GROUP,
+        "kubelet_client_binding": config.kubernetes_version.kubelet_client_organization().is_none(),
+    });
+    objects.extend(render("objects/node-bootstrap.yaml", &values)?);
+    let kubeconfig = json!({
+        "certificate_authority_data": STANDARD.encode(first_certificate(&late.ca_certificate_pem)),
+        "server": config.server(),
+    });
+    let kubeconfig = template::render("objects/cluster-info-kubeconfig.yaml", &kubeconfig)?;
+    objects.extend(render("objects/cluster-info.yaml", &json!({ "kubeconfig": kubeconfig }))?);
+    Ok(objects)
+}
+
+/// A bundle's first certificate is the authority, the others are its intermediates.
+fn first_certificate(pem: &str) -> &str {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    pem.find(END).map_or(pem, |end| &pem[..end + END.len()])
+}
+
+/// The documents of a rendered template.
+fn render(name: &str, values: &Value) -> Result<Vec<Object>> {
+    let text = template::render(name, values)?;
+    let documents: Vec<Value> =
+        serde_yaml::from_multiple(&text).with_context(|| format!("the template `{name}` does not make YAML"))?;
+    documents.into_iter().map(Object::from_value).collect()
+}
+
+/// YAML that Go reads back as it was meant: keys sorted, lists not indented, no block scalars.
+pub(super) fn to_yaml(value: &impl Serialize) -> Result<String> {
+    let mut value = serde_json::to_value(value).context("cannot turn the object into YAML")?;
+    value.sort_all_objects();
+    let options = serde_yaml::ser_options! { prefer_block_scalars: false };
+    serde_yaml::to_string_with_options(&value, options).context("cannot turn the object into YAML")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stems_sort_by_application_and_are_file_names() {
+        let object = Object {
+            api_version: "rbac.authorization.k8s.io/v1".into(),
+            kind: "ClusterRoleBinding".into(),
+            namespace: None,
+            name: "kubeadm:cluster-admins".into(),
+            value: Value::Null,
+        };
+        assert_eq!(object.file_stem(0), "001-clusterrolebinding-kubeadm-cluster-admins");
+        let hostile = Object { name: "../x".into(), ..object };
+        assert_eq!(hostile.file_stem(41), "042-clusterrolebinding-..-x");
+    }
+
+    #[test]
+    fn only_the_first_certificate_is_published() {
+        let one = "-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n";
+        assert_eq!(first_certificate(&format!("{one}{one}")), one);
+        assert_eq!(first_certificate(one), one);
+    }
+}
