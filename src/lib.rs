@@ -13,7 +13,11 @@
 
 pub mod config;
 pub mod desired;
+pub mod phase;
+pub mod plan;
+pub mod preflight;
 
+pub mod apply;
 pub mod image;
 
 pub mod error;

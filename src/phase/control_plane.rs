@@ -1,0 +1,84 @@
+//! `control-plane`: the manifests of kube-apiserver, kube-controller-manager and kube-scheduler [3].
+
+use std::path::{Path, PathBuf};
+
+use super::file;
+use crate::desired::Desired;
+use crate::desired::manifest::{Component, Manifest};
+use crate::layout;
+use crate::plan::found::Found;
+use crate::plan::{Action, Decision, Step};
+
+pub(super) fn steps(desired: &Desired, found: &Found) -> Vec<Step> {
+    desired
+        .manifests
+        .iter()
+        .filter_map(|manifest| {
+            let needs: Vec<String> = match manifest.component {
+                Component::Etcd => return None,
+                Component::ApiServer => [
+                    "ca",
+                    "apiserver",
+                    "apiserver-kubelet-client",
+                    "front-proxy-ca",
+                    "front-proxy-client",
+                    "etcd-ca",
+                    "apiserver-etcd-client",
+                    "sa",
+                ]
+                .map(|name| format!("certs/{name}"))
+                .to_vec(),
+                // they can do nothing before the API server answers, and would only take its CPU time
+                Component::ControllerManager => needs_of(&["kubeconfig/controller-manager", "certs/front-proxy-ca"]),
+                Component::Scheduler => needs_of(&["kubeconfig/scheduler"]),
+            };
+            let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+            Some(step(desired, found, manifest, "control-plane", manifest.component.name(), &needs))
+        })
+        .collect()
+}
+
+fn needs_of(names: &[&str]) -> Vec<String> {
+    let mut needs: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    needs.push("certs/sa".to_owned());
+    needs.push("wait-control-plane/kube-apiserver".to_owned());
+    needs
+}
+
+/// A manifest's step: the directories its pod takes from the node, then the file, once its image is there.
+pub(super) fn step(
+    desired: &Desired,
+    found: &Found,
+    manifest: &Manifest,
+    phase: &'static str,
+    item: &str,
+    needs: &[&str],
+) -> Step {
+    let path = manifest_path(manifest.component);
+    let (decision, mut actions) = file::decide(desired, found, path, layout::SECRET_FILE, manifest.yaml.clone());
+    if !matches!(decision, Decision::Keep) {
+        let directories = host_directories(manifest)
+            .map(|path| Action::MakeDirectory { path, mode: layout::PUBLIC_DIRECTORY })
+            .chain([Action::MakeDirectory { path: MANIFESTS.into(), mode: layout::PRIVATE_DIRECTORY }]);
+        actions.splice(0..0, directories);
+    }
+    let mut needs: Vec<String> = needs.iter().map(|need| (*need).to_owned()).collect();
+    needs.push(format!("images/{}", manifest.component.name()));
+    Step { phase, item: Some(item.to_owned()), needs, decision, actions }
+}
+
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+
+/// Where a component's manifest is.
+pub fn manifest_path(component: Component) -> PathBuf {
+    Path::new(MANIFESTS).join(format!("{}.yaml", component.name()))
+}
+
+/// The runner would make these too; made here, `reset` knows that they are ours.
+fn host_directories(manifest: &Manifest) -> impl Iterator<Item = PathBuf> {
+    let volumes = manifest.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes
+        .filter_map(|volume| volume.host_path.as_ref())
+        .filter(|host_path| host_path.type_.as_deref() == Some("DirectoryOrCreate"))
+        .map(|host_path| PathBuf::from(&host_path.path))
+}

@@ -1,0 +1,44 @@
+//! Decisions about one file with known content.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::desired::Desired;
+use crate::plan::found::{Found, FoundFile};
+use crate::plan::{Action, Decision};
+
+/// What becomes of `path` when it should hold `content`. A file that somebody else wrote, or changed since, is
+/// refused unless preflight's `FileAvailable-…` is ignored by name [6.2].
+pub(super) fn decide(
+    desired: &Desired,
+    found: &Found,
+    path: PathBuf,
+    mode: u32,
+    content: String,
+) -> (Decision, Vec<Action>) {
+    let decision = match found.file(&path) {
+        FoundFile::Absent => Decision::Create,
+        FoundFile::Unreadable => Decision::Keep,
+        FoundFile::Content(current) if current == content.as_bytes() => Decision::Keep,
+        FoundFile::Content(current) => {
+            let ours = found.written.get(&path) == Some(&hex::encode(Sha256::digest(current)));
+            let check = format!("FileAvailable-{}", path.to_string_lossy().replace('/', "-"));
+            if ours {
+                Decision::Replace("its content changes with the configuration".to_owned())
+            } else if desired.config.ignores_preflight(&check) {
+                Decision::Replace(format!("`{check}` is ignored"))
+            } else {
+                Decision::Refuse(format!(
+                    "`{}` exists and init did not write it as it is now (`--ignore-preflight-errors={check}` replaces it)",
+                    path.display()
+                ))
+            }
+        }
+    };
+    let actions = match decision {
+        Decision::Create | Decision::Replace(_) => vec![Action::WriteFile { path, mode, content }],
+        _ => Vec::new(),
+    };
+    (decision, actions)
+}

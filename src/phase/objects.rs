@@ -1,0 +1,33 @@
+//! The phases that only apply API objects: `upload-config`, `bootstrap-token` and `addon` [5.7-5.9].
+
+use crate::desired::Desired;
+use crate::plan::found::Found;
+use crate::plan::{Action, Decision, Step};
+
+pub(super) fn upload_config(_desired: &Desired, _found: &Found) -> Vec<Step> {
+    vec![
+        step("upload-config", Some("kubeadm"), "upload-config/kubeadm"),
+        step("upload-config", Some("kubelet"), "upload-config/kubelet"),
+    ]
+}
+
+pub(super) fn bootstrap_token(_desired: &Desired, _found: &Found) -> Vec<Step> {
+    vec![step("bootstrap-token", None, "bootstrap-token")]
+}
+
+pub(super) fn addon(desired: &Desired, _found: &Found) -> Vec<Step> {
+    let coredns = (!desired.config.dns.disabled).then(|| step("addon", Some("coredns"), "addon/coredns"));
+    let kube_proxy = (!desired.config.proxy_disabled).then(|| step("addon", Some("kube-proxy"), "addon/kube-proxy"));
+    coredns.into_iter().chain(kube_proxy).collect()
+}
+
+/// Applies the objects of one step once the API server answers; `name` is that of the whole step.
+pub(super) fn step(phase: &'static str, item: Option<&str>, name: &'static str) -> Step {
+    let mut needs = vec!["wait-control-plane/kube-apiserver".to_owned(), "kubeconfig/admin".to_owned()];
+    if phase != "wait-control-plane" {
+        // what comes after uses the rights that this step gives
+        needs.push("wait-control-plane/admin-rbac".to_owned());
+    }
+    let actions = vec![Action::ApplyObjects { step: name }];
+    Step { phase, item: item.map(str::to_owned), needs, decision: Decision::Do, actions }
+}
