@@ -19,7 +19,9 @@ pub mod preflight;
 
 pub mod apply;
 pub mod image;
+pub mod runner;
 
+pub mod control;
 pub mod error;
 pub mod files;
 pub mod layout;

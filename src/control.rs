@@ -1,0 +1,155 @@
+//! The conversation with the runner over its control socket (`/run/bootstrap/runner.sock`, mode 0600).
+//!
+//! One request and one reply per connection, each a line of JSON. The types are also what `bootstrap status -o json`
+//! prints, so a field is never renamed. The runner serves (`runner/control.rs`); `init`, `reset` and the commands
+//! for the person at the machine call.
+
+pub mod client;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "request")]
+pub enum Request {
+    Status,
+    /// Ends one container by hand, as `crictl stop` does; the worker then restarts it by its policy.
+    StopContainer {
+        id: String,
+    },
+    /// Stops pods in the given order of waves (all of a wave together, the next when they are gone), then
+    /// everything else, and keeps them stopped whatever the sources say. For `reset`.
+    Drain {
+        waves: Vec<Vec<String>>,
+        grace_seconds: Option<u64>,
+    },
+    /// Ends the runner; containers live on.
+    Shutdown,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "reply")]
+pub enum Reply {
+    Status(Status),
+    Done,
+    Error { message: String },
+}
+
+/// Everything the runner knows, for people and programs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub runner: RunnerStatus,
+    pub pods: Vec<PodStatus>,
+    /// Files of the source that are no pod, with the reason.
+    pub rejected: Vec<Rejected>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerStatus {
+    pub pid: u32,
+    pub version: String,
+    pub node_name: String,
+    pub manifests: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// A reset has asked for the end of every pod: this runner will start none again.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    pub path: PathBuf,
+    pub reason: String,
+    /// The last good version of this manifest keeps running.
+    pub last_good_running: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// With the node's name as suffix, as the API would show it.
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    /// The manifest it comes from.
+    pub source: PathBuf,
+    /// `Pending`, `Running`, `Succeeded`, `Failed`.
+    pub phase: String,
+    /// Short hash of the manifest wanted, and of the one that runs; they differ while one replaces the other.
+    pub revision_wanted: Option<String>,
+    pub revision_running: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<String>,
+    /// What the pod waits for, in words: an image, a sandbox, the end of its predecessor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub containers: Vec<ContainerStatus>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    pub state: ContainerState,
+    /// Passed its startup probe (or has none).
+    pub started: bool,
+    pub ready: bool,
+    pub restarts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<ExitStatus>,
+    /// When the next start is due, while it waits for its back-off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
+    /// The last failed probe, in words, until it succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// The current log file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum ContainerState {
+    /// `reason` is the kubelet's: `ContainerCreating`, `ErrImagePull`, `CrashLoopBackOff`, …
+    Waiting {
+        reason: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    #[serde(rename_all = "camelCase")]
+    Running {
+        pid: u32,
+        started_at: Timestamp,
+    },
+    Terminated(ExitStatus),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExitStatus {
+    pub exit_code: i32,
+    /// 0 if no signal ended it.
+    pub signal: i32,
+    /// The kubelet's: `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
+    pub reason: String,
+    /// Why in words where more is known: which probe failed, what the runtime said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Timestamp,
+}

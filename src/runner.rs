@@ -1,0 +1,154 @@
+//! The static pod runner: a small kubelet that needs no API server.
+//!
+//! ```text
+//! manifests ─► source ─► pods ─► worker ◄─events─ effects, probes ◄─► Runtime ─► containers
+//!                         ▲        │ record, status
+//!             control ────┘        ▼
+//! ```
+//!
+//! One worker task owns each pod; its decisions are made by a pure machine. The runner may end or be killed at any
+//! moment: containers live on, and the next runner takes them over as they are.
+
+pub mod container;
+pub mod control;
+pub mod env;
+pub mod logs;
+pub mod node;
+pub mod pod;
+pub mod pods;
+pub mod probe;
+pub mod record;
+pub mod resources;
+pub mod runtime;
+pub mod source;
+pub mod status;
+mod takeover;
+pub mod teardown;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod volume;
+pub mod worker;
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procfs::FromRead;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::error::{Context, Fault, Result, chain_of};
+use crate::files;
+use crate::layout::{self, Layout};
+use crate::linux;
+use node::Node;
+use pods::Pods;
+use runtime::Runtime;
+use worker::Site;
+
+/// By then what is there at the start is taken over or started, and most of the program's code has had its turn.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// For the clients that are being answered when the runner ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub layout: Layout,
+    pub node_name: String,
+    pub node_ip: IpAddr,
+    /// A directory of manifests, or one manifest.
+    pub manifests: PathBuf,
+}
+
+/// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
+///
+/// `open` opens the runtime once this is the one runner of the instance: opening it may put things in order that
+/// another runner still uses.
+pub async fn run<R, F>(options: Options, open: impl FnOnce(Layout) -> F) -> Result<()>
+where
+    R: Runtime,
+    F: Future<Output = Result<R>>,
+{
+    let Options { layout, node_name, node_ip, manifests } = options;
+    files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
+    let _lock = lock(&layout)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // a terminal that goes away ends nothing
+    let mut hangup = signal(SignalKind::hangup())?;
+    let runtime = open(layout.clone()).await?;
+    let listener = control::bind_socket(&layout)?;
+    let site = Arc::new(Site { runtime, node: node(node_name, node_ip)?, layout: layout.clone() });
+    let found = takeover::find(&site, &manifests).await?;
+    let (scan_sender, scans) = mpsc::channel(1);
+    let (ask_sender, asks) = mpsc::channel(16);
+    let source = source::directory::watch(manifests.clone(), site.node.name.clone(), scan_sender);
+    let (open, mut conversations) = mpsc::channel(1);
+    let server = control::serve(listener, ask_sender, open);
+    let mut pods = Box::pin(Pods::run(site, manifests, found.begins, found.leftovers, scans, asks));
+    let mut helpers = tokio::task::JoinSet::new();
+    helpers.spawn(source);
+    helpers.spawn(server);
+    let settled = tokio::time::sleep(SETTLED);
+    tokio::pin!(settled);
+    let ended = loop {
+        tokio::select! {
+            () = &mut settled, if !settled.is_elapsed() => {
+                if let Err(error) = linux::memory::release_code() {
+                    tracing::debug!("{}", chain_of(&error));
+                }
+            }
+            ended = &mut pods => break ended,
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => {}
+        }
+    };
+    if ended.is_ok() {
+        tracing::info!("the runner ends; containers live on");
+    }
+    files::remove_file(&layout.control_socket())?;
+    drop((pods, helpers));
+    // the answer to a request to shut down is still on its way; nothing is ever sent here, only let go of
+    let _ = tokio::time::timeout(LAST_ANSWERS, conversations.recv()).await;
+    ended
+}
+
+/// There is one runner for each instance; the lock goes with the process however it ends.
+fn lock(layout: &Layout) -> Result<File> {
+    let path = layout.runner_lock();
+    let cannot = || format!("cannot lock `{}`", path.display());
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path).with_context(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)?;
+            file.rewind()?;
+            write!(file, "{}", std::process::id()).with_context(cannot)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).with_context(cannot)?;
+            Err(Fault::failed(format!("a runner is running already (pid {})", pid.trim())).into())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
+    }
+}
+
+fn node(name: String, ip: IpAddr) -> Result<Node> {
+    let host_name = nix::unistd::gethostname().context("cannot read the host's name")?;
+    let memory = procfs::Meminfo::from_file("/proc/meminfo").context("cannot read `/proc/meminfo`")?.mem_total;
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Node {
+        name: name.to_lowercase(),
+        host_name: host_name.to_string_lossy().into_owned(),
+        ip,
+        memory: i64::try_from(memory).unwrap_or(i64::MAX),
+        cpu: i64::try_from(cpus).unwrap_or(1) * 1000,
+    })
+}

@@ -1,0 +1,175 @@
+//! PURE: what the runtime is asked for: a pod's sandbox and its containers, with the CRI's labels [3.2].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::env;
+use super::node::Node;
+use super::pod::Pod;
+use super::resources;
+use super::runtime::{ContainerConfig, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig};
+use crate::layout::Layout;
+
+/// Which revision a sandbox was made for; two revisions of a pod with a fixed UID differ in nothing else.
+pub const REVISION: &str = "bootstrap.runner/revision";
+
+pub fn metadata(pod: &Pod) -> PodMetadata {
+    PodMetadata { name: pod.name.clone(), namespace: pod.namespace.clone(), uid: pod.uid.clone() }
+}
+
+/// `<namespace>_<name>_<uid>`, where the pod's logs go [6.1].
+pub fn log_directory(layout: &Layout, pod: &PodMetadata) -> PathBuf {
+    layout.pod_logs().join(format!("{}_{}_{}", pod.namespace, pod.name, pod.uid))
+}
+
+/// Where the container leaves its last words, on the machine.
+pub fn termination_file(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
+    layout.records().join(uid).join("termination").join(container).join(attempt.to_string())
+}
+
+pub fn sandbox(pod: &Pod, attempt: u32, node: &Node, layout: &Layout, seen: Timestamp) -> PodSandboxConfig {
+    let metadata = metadata(pod);
+    let mut annotations = pod.annotations.clone();
+    annotations.insert("kubernetes.io/config.seen".to_owned(), seen.to_string());
+    annotations.insert(REVISION.to_owned(), pod.revision.clone());
+    PodSandboxConfig {
+        attempt,
+        hostname: node.host_name.clone(),
+        log_directory: log_directory(layout, &metadata),
+        namespaces: NamespaceOptions { host_network: true, host_pid: pod.host_pid, host_ipc: pod.host_ipc },
+        resources: resources::of_pod(pod),
+        labels: labels(pod),
+        annotations,
+        metadata,
+    }
+}
+
+fn labels(pod: &Pod) -> BTreeMap<String, String> {
+    let mut labels = pod.labels.clone();
+    labels.insert("io.kubernetes.pod.name".to_owned(), pod.name.clone());
+    labels.insert("io.kubernetes.pod.namespace".to_owned(), pod.namespace.clone());
+    labels.insert("io.kubernetes.pod.uid".to_owned(), pod.uid.clone());
+    labels
+}
+
+/// `Err` in the kubelet's words, for the reason `CreateContainerConfigError` [3.43].
+pub fn config(pod: &Pod, index: usize, attempt: u32, node: &Node, layout: &Layout) -> Result<ContainerConfig, String> {
+    let container = &pod.containers[index];
+    let env = env::variables(pod, container, node)?;
+    let expanded = |words: &[String]| words.iter().map(|word| env::expand(word, &env)).collect();
+    let mut mounts = Vec::new();
+    for mount in &container.mounts {
+        let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
+        let volume = volume.ok_or_else(|| format!("there is no volume `{}`", mount.volume))?;
+        mounts.push(Mount {
+            host_path: layout.under(&volume.path),
+            container_path: mount.path.clone(),
+            read_only: mount.read_only,
+            propagation: mount.propagation,
+        });
+    }
+    let taken = |path: &Path| mounts.iter().any(|mount| mount.container_path == path);
+    if let Some(message) = container.termination_message.as_ref().filter(|message| !taken(&message.path)) {
+        mounts.push(Mount {
+            host_path: termination_file(layout, &pod.uid, &container.name, attempt),
+            container_path: message.path.clone(),
+            read_only: false,
+            propagation: Default::default(),
+        });
+    }
+    let mut labels = labels(pod);
+    labels.insert("io.kubernetes.container.name".to_owned(), container.name.clone());
+    Ok(ContainerConfig {
+        name: container.name.clone(),
+        attempt,
+        image: container.image.clone(),
+        command: expanded(&container.command),
+        args: expanded(&container.args),
+        working_dir: container.working_dir.clone(),
+        mounts,
+        log_path: PathBuf::from(&container.name).join(format!("{attempt}.log")),
+        resources: resources::of_container(pod, index, node),
+        security: container.security.clone(),
+        labels,
+        annotations: annotations(pod, index, attempt),
+        env,
+    })
+}
+
+fn annotations(pod: &Pod, index: usize, attempt: u32) -> BTreeMap<String, String> {
+    let container = &pod.containers[index];
+    let message = container.termination_message.as_ref();
+    let policy = if message.is_some_and(|message| message.fallback_to_logs) { "FallbackToLogsOnError" } else { "File" };
+    let path = message.map(|message| message.path.display().to_string()).unwrap_or_default();
+    [
+        ("io.kubernetes.container.restartCount", attempt.to_string()),
+        ("io.kubernetes.container.terminationMessagePath", path),
+        ("io.kubernetes.container.terminationMessagePolicy", policy.to_owned()),
+        ("io.kubernetes.pod.terminationGracePeriod", pod.grace.as_secs().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::runner::pod::{EnvValue, EnvVar, HostPathType, TerminationMessage, Volume, VolumeMount};
+    use crate::runner::testing;
+
+    #[test]
+    fn a_container_gets_what_its_manifest_says() {
+        let mut pod = testing::pod("a");
+        pod.volumes = vec![Volume { name: "v".into(), path: "/var/lib/etcd".into(), kind: HostPathType::Unset }];
+        let container = &mut pod.containers[0];
+        let variable = |name: &str, value| EnvVar { name: name.to_owned(), value };
+        container.env = vec![
+            variable("NODE", EnvValue::Field("spec.nodeName".to_owned())),
+            variable("URL", EnvValue::Literal("http://$(NODE):1".to_owned())),
+            variable(
+                "MEMORY",
+                EnvValue::Resource { container: "a".into(), resource: "limits.memory".into(), divisor: "1Mi".into() },
+            ),
+            variable(
+                "CPU",
+                EnvValue::Resource { container: "a".into(), resource: "limits.cpu".into(), divisor: "1".into() },
+            ),
+        ];
+        container.command = vec!["etcd".to_owned(), "--url=$(URL)".to_owned()];
+        let mount =
+            VolumeMount { volume: "v".into(), path: "/data".into(), read_only: true, propagation: Default::default() };
+        container.mounts = vec![mount];
+        container.termination_message =
+            Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
+        let node = testing::node();
+        let config = config(&pod, 0, 3, &node, &Layout::new("/srv/a")).unwrap();
+        assert_eq!(config.command, ["etcd", "--url=http://node:1"]);
+        let value = |name: &str| config.env.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!((value("NODE"), value("MEMORY"), value("CPU")), ("node", "1024", "2"));
+        assert_eq!(config.mounts[0].host_path, Path::new("/srv/a/var/lib/etcd"));
+        assert_eq!(config.mounts[1].container_path, Path::new("/dev/termination-log"));
+        assert_eq!(config.log_path, Path::new("a/3.log"));
+        assert_eq!(config.labels["io.kubernetes.pod.uid"], pod.uid);
+    }
+
+    #[test]
+    fn a_volume_at_the_place_of_the_termination_file_wins() {
+        let mut pod = testing::pod("a");
+        pod.volumes = vec![Volume { name: "v".into(), path: "/x".into(), kind: HostPathType::File }];
+        let container = &mut pod.containers[0];
+        container.mounts = vec![VolumeMount {
+            volume: "v".into(),
+            path: "/dev/termination-log".into(),
+            read_only: false,
+            propagation: Default::default(),
+        }];
+        container.termination_message =
+            Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
+        let config = config(&pod, 0, 0, &testing::node(), &Layout::default()).unwrap();
+        assert_eq!(config.mounts.len(), 1);
+        assert_eq!(config.mounts[0].host_path, Path::new("/x"));
+    }
+}

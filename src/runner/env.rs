@@ -1,0 +1,150 @@
+//! PURE: a container's variables: literals, fields of its pod, its resources, and `$(NAME)` in all of them [3.G].
+
+use super::node::Node;
+use super::pod::{Container, EnvValue, Pod, divided};
+
+/// The variables in their final form, each name once, and `Err` with the kubelet's reason when a field has no value.
+pub fn variables(pod: &Pod, container: &Container, node: &Node) -> Result<Vec<(String, String)>, String> {
+    let mut known: Vec<(String, String)> = Vec::new();
+    for variable in &container.env {
+        let value = match &variable.value {
+            EnvValue::Literal(text) => expand(text, &known),
+            EnvValue::Field(path) => field(path, pod, node).ok_or_else(|| format!("unsupported fieldPath: {path}"))?,
+            EnvValue::Resource { container, resource, divisor } => {
+                let amount = amount(resource, container, pod, node)
+                    .ok_or_else(|| format!("unsupported resource `{resource}` of container `{container}`"))?;
+                divided(amount.value, amount.unit, divisor).to_string()
+            }
+        };
+        known.retain(|(name, _)| *name != variable.name);
+        known.push((variable.name.clone(), value));
+    }
+    Ok(known)
+}
+
+/// The literal variables alone, as exec probes see them [5.20].
+pub fn literals(container: &Container) -> Vec<(String, String)> {
+    let mut known: Vec<(String, String)> = Vec::new();
+    for variable in &container.env {
+        if let EnvValue::Literal(text) = &variable.value {
+            known.push((variable.name.clone(), expand(text, &known)));
+        }
+    }
+    known
+}
+
+/// Replaces each `$(NAME)` that is known; `$$` stands for `$`; the last of two variables of one name counts [3.71].
+pub fn expand(text: &str, known: &[(String, String)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix("$(").and_then(|inner| inner.split_once(')')) {
+            match known.iter().rev().find(|(known, _)| known == name) {
+                Some((_, value)) => out.push_str(value),
+                None => out.push_str(&rest[..rest.len() - after.len()]),
+            }
+            rest = after;
+        } else {
+            out.push('$');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A fieldRef that can be had without an API server [3.74].
+pub fn is_field(path: &str) -> bool {
+    const PLAIN: [&str; 9] = [
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "spec.nodeName",
+        "spec.serviceAccountName",
+        "status.hostIP",
+        "status.hostIPs",
+        "status.podIP",
+        "status.podIPs",
+    ];
+    PLAIN.contains(&path) || subscript(path, "metadata.labels").or(subscript(path, "metadata.annotations")).is_some()
+}
+
+/// `k` of `metadata.labels['k']`.
+fn subscript<'a>(path: &'a str, map: &str) -> Option<&'a str> {
+    path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']")
+}
+
+fn field(path: &str, pod: &Pod, node: &Node) -> Option<String> {
+    if let Some(key) = subscript(path, "metadata.labels") {
+        return Some(pod.labels.get(key).cloned().unwrap_or_default());
+    }
+    if let Some(key) = subscript(path, "metadata.annotations") {
+        return Some(pod.annotations.get(key).cloned().unwrap_or_default());
+    }
+    Some(match path {
+        "metadata.name" => pod.name.clone(),
+        "metadata.namespace" => pod.namespace.clone(),
+        "metadata.uid" => pod.uid.clone(),
+        "spec.nodeName" => node.name.clone(),
+        "spec.serviceAccountName" => String::new(),
+        // on the node's network the pod's address is the node's [3.74b]
+        "status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs" => node.ip.to_string(),
+        _ => return None,
+    })
+}
+
+struct Amount {
+    value: i64,
+    /// What one of `value` is: `m` for CPU, nothing for bytes.
+    unit: &'static str,
+}
+
+/// The resources that a resourceFieldRef may name.
+pub const RESOURCES: [&str; 4] = ["limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+
+/// A limit that is not set is the node's whole capacity; a request that is not set is 0.
+fn amount(resource: &str, container: &str, pod: &Pod, node: &Node) -> Option<Amount> {
+    let of = pod.containers.iter().find(|candidate| candidate.name == container)?.resources;
+    let (value, unit) = match resource {
+        "limits.cpu" => (of.cpu_limit.filter(|limit| *limit > 0).unwrap_or(node.cpu), "m"),
+        "limits.memory" => (of.memory_limit.filter(|limit| *limit > 0).unwrap_or(node.memory), ""),
+        "requests.cpu" => (of.cpu_request.unwrap_or(0), "m"),
+        "requests.memory" => (of.memory_request.unwrap_or(0), ""),
+        _ => return None,
+    };
+    Some(Amount { value, unit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_expanded_as_the_kubelet_does() {
+        let known = [("A", "1"), ("B", "$(A)"), ("A", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        for (text, expected) in [
+            ("$(A)", "2"),
+            ("x$(A)y$(B)z", "x2y$(A)z"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$2"),
+            ("$(NONE)", "$(NONE)"),
+            ("$(A", "$(A"),
+            ("$A $ $", "$A $ $"),
+            ("", ""),
+            ("ü$(A)ü", "ü2ü"),
+        ] {
+            assert_eq!(expand(text, &known), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_fields_that_need_no_api_are_known() {
+        assert!(is_field("metadata.labels['a/b']") && is_field("status.hostIP"));
+        assert!(!is_field("metadata.labels") && !is_field("status.phase") && !is_field("metadata.labels[a]"));
+    }
+}

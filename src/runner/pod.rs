@@ -1,0 +1,282 @@
+//! PURE: a static pod as the runner needs it, and the way there from the bytes of a manifest.
+//!
+//! ```text
+//! bytes ─► the API's Pod ─► defaults ─► hash, name, UID ─► validation ─► references ─► unsupported ─► Pod
+//! ```
+//!
+//! The order is the kubelet's [1.35]. The API's own types live only while a manifest is read: what stays in memory,
+//! and in the record of a running pod, is this smaller [`Pod`].
+
+mod convert;
+mod defaults;
+mod identity;
+mod quantity;
+mod references;
+mod unknown;
+mod unsupported;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1 as api;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::runtime::{Propagation, SecurityContext};
+use crate::error::{Context, Result};
+use crate::image::policy::PullPolicy;
+use quantity::Quantity;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pod {
+    /// With the node's suffix [1.43].
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    /// Changes with everything that counts in the manifest, with its path and with the node's name.
+    pub revision: String,
+    /// The manifest.
+    pub source: PathBuf,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub host_pid: bool,
+    pub host_ipc: bool,
+    pub restart_policy: RestartPolicy,
+    pub grace: Duration,
+    /// Named so by its priority class: killed last when memory runs out [3.85].
+    pub node_critical: bool,
+    pub volumes: Vec<Volume>,
+    pub containers: Vec<Container>,
+}
+
+impl Pod {
+    /// Unique among the pods of a node.
+    pub fn full_name(&self) -> String {
+        format!("{}_{}", self.name, self.namespace)
+    }
+
+    /// Enough of the revision to tell two apart.
+    pub fn short_revision(&self) -> &str {
+        self.revision.get(..10).unwrap_or(&self.revision)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// What must be at the path of a hostPath volume, and whether it is made when nothing is there [4.10–4.14].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostPathType {
+    Unset,
+    DirectoryOrCreate,
+    Directory,
+    FileOrCreate,
+    File,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+impl HostPathType {
+    const ALL: [HostPathType; 8] = [
+        HostPathType::Unset,
+        HostPathType::DirectoryOrCreate,
+        HostPathType::Directory,
+        HostPathType::FileOrCreate,
+        HostPathType::File,
+        HostPathType::Socket,
+        HostPathType::CharDevice,
+        HostPathType::BlockDevice,
+    ];
+    /// As manifests name them, in the order of `ALL`.
+    const NAMES: [&'static str; 8] =
+        ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|known| *known == name).map(|index| Self::ALL[index])
+    }
+}
+
+/// A hostPath volume, the only kind there is so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    pub name: String,
+    /// Without the instance's root.
+    pub path: PathBuf,
+    pub kind: HostPathType,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub pull: PullPolicy,
+    pub command: Vec<String>,
+    pub args: Vec<String>,
+    pub working_dir: Option<String>,
+    pub env: Vec<EnvVar>,
+    pub mounts: Vec<VolumeMount>,
+    pub resources: ResourceRequirements,
+    /// The pod's has been merged in.
+    pub security: SecurityContext,
+    /// `None` when the manifest asks for none by an empty path.
+    pub termination_message: Option<TerminationMessage>,
+    pub startup: Option<Probe>,
+    pub liveness: Option<Probe>,
+    pub readiness: Option<Probe>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvVar {
+    pub name: String,
+    pub value: EnvValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum EnvValue {
+    /// `$(NAME)` in it is not yet expanded.
+    Literal(String),
+    /// A fieldRef, such as `status.hostIP`.
+    Field(String),
+    /// A resourceFieldRef, such as `limits.memory` of a container.
+    Resource { container: String, resource: String, divisor: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    pub volume: String,
+    pub path: PathBuf,
+    pub read_only: bool,
+    pub propagation: Propagation,
+}
+
+/// CPU in thousandths, memory in bytes; `None` is not the same as 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceRequirements {
+    pub cpu_request: Option<i64>,
+    pub cpu_limit: Option<i64>,
+    pub memory_request: Option<i64>,
+    pub memory_limit: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminationMessage {
+    /// In the container.
+    pub path: PathBuf,
+    /// The end of the log stands in when the file stays empty and the container failed.
+    pub fallback_to_logs: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    pub check: Check,
+    pub initial_delay: Duration,
+    pub period: Duration,
+    pub timeout: Duration,
+    pub success_threshold: u32,
+    pub failure_threshold: u32,
+    /// Overrides the pod's when this probe ends the container.
+    pub grace: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Check {
+    Exec {
+        command: Vec<String>,
+    },
+    /// `host` empty: the node's address.
+    Http {
+        https: bool,
+        host: String,
+        port: u16,
+        path: String,
+        headers: Vec<(String, String)>,
+    },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+}
+
+/// The pod in a manifest. The error's chain is the reason that the person at the machine reads.
+pub fn decode(bytes: &[u8], source: &Path, node: &str) -> Result<Pod> {
+    let text = std::str::from_utf8(bytes).context("it is not UTF-8 text")?;
+    let (written, mut pod) = parse(text)?;
+    let unknown = unknown::fields(&written, &serde_json::to_value(&pod).context("cannot compare it with the API")?);
+    defaults::apply(&mut pod);
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    if name.is_empty() {
+        anyhow::bail!("invalid pod: name is needed for the pod");
+    }
+    let revision = identity::hash(&pod, node, source);
+    pod.metadata.name = Some(identity::suffixed(&name, node));
+    if pod.metadata.namespace.as_deref().unwrap_or_default().is_empty() {
+        pod.metadata.namespace = Some("default".to_owned());
+    }
+    let problems = validate::problems(&pod);
+    if !problems.is_empty() {
+        anyhow::bail!("invalid pod: {}", problems.join(", "));
+    }
+    let spec = pod.spec.as_ref().context("invalid pod: spec: Required value")?;
+    if let Some(resource) = references::first(spec) {
+        anyhow::bail!("static pods may not reference {resource}");
+    }
+    let mut refused = unsupported::fields(&pod);
+    refused.extend(unknown.into_iter().map(|path| format!("unknown field `{path}`")));
+    if !refused.is_empty() {
+        anyhow::bail!("{}", refused.join(", "));
+    }
+    convert::pod(&pod, spec, revision, source)
+}
+
+/// The text as written, and as the API understands it.
+fn parse(text: &str) -> Result<(Value, api::Pod)> {
+    if text.trim_start().starts_with('{')
+        && let Ok(written) = serde_json::from_str::<Value>(text)
+    {
+        // JSON may be indented by tabs, YAML may not
+        return understood(written, &serde_json::from_str::<Value>(text)?.to_string());
+    }
+    let options = serde_yaml::options! { legacy_octal_numbers: true, with_snippet: false };
+    let mut documents: Vec<Value> = serde_yaml::from_multiple_with_options(text, options).context("not YAML")?;
+    documents.retain(|document| !document.is_null());
+    match documents.len() {
+        0 => anyhow::bail!("it is empty"),
+        1 => understood(documents.remove(0), text),
+        count => anyhow::bail!("it holds {count} documents; a manifest is one pod"),
+    }
+}
+
+fn understood(written: Value, text: &str) -> Result<(Value, api::Pod)> {
+    let is_text = |field: &str, value: &str| written.get(field).and_then(Value::as_str) == Some(value);
+    if !is_text("kind", "Pod") || !is_text("apiVersion", "v1") {
+        let field = |name: &str| written.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
+        anyhow::bail!("it is no pod: kind `{}`, apiVersion `{}`", field("kind"), field("apiVersion"));
+    }
+    let options = serde_yaml::options! { legacy_octal_numbers: true, with_snippet: false };
+    let pod = serde_yaml::from_multiple_with_options::<api::Pod>(text, options)
+        .context("it is no valid pod")?
+        .into_iter()
+        .next()
+        .context("it is empty")?;
+    Ok((written, pod))
+}
+
+/// `amount` of a unit (`m` or none) in units of `divisor`, rounded up, for a resourceFieldRef.
+pub(crate) fn divided(amount: i64, unit: &str, divisor: &str) -> i64 {
+    let amount = Quantity::parse(&format!("{amount}{unit}"));
+    let divisor = Quantity::parse(if divisor.is_empty() { "0" } else { divisor });
+    match (amount, divisor) {
+        (Some(amount), Some(divisor)) => amount.divided_by(divisor),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! PURE: from the API's types, defaulted and validated, to the runner's own.
+//!
+//! Nothing is decided here that a manifest could get wrong without `validate` or `unsupported` having told it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1 as api;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::quantity::Quantity;
+use super::{
+    Check, Container, EnvValue, EnvVar, HostPathType, Pod, Probe, ResourceRequirements, RestartPolicy,
+    TerminationMessage, Volume, VolumeMount,
+};
+use crate::error::{Context, Result};
+use crate::image::policy::PullPolicy;
+use crate::runner::runtime::{Propagation, SeccompProfile, SecurityContext};
+
+pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source: &Path) -> Result<Pod> {
+    let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty()).unwrap_or_else(|| revision.clone());
+    let mut annotations = pod.metadata.annotations.clone().unwrap_or_default();
+    annotations.insert("kubernetes.io/config.hash".to_owned(), uid.clone());
+    annotations.insert("kubernetes.io/config.source".to_owned(), "file".to_owned());
+    Ok(Pod {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        uid,
+        revision,
+        source: source.to_owned(),
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        annotations,
+        host_pid: spec.host_pid == Some(true),
+        host_ipc: spec.host_ipc == Some(true),
+        restart_policy: match spec.restart_policy.as_deref() {
+            Some("Never") => RestartPolicy::Never,
+            Some("OnFailure") => RestartPolicy::OnFailure,
+            _ => RestartPolicy::Always,
+        },
+        grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
+        node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),
+        volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
+        containers: spec
+            .containers
+            .iter()
+            .map(|spec_container| container(spec_container, spec))
+            .collect::<Result<_>>()?,
+    })
+}
+
+fn seconds(seconds: impl TryInto<u64>) -> Duration {
+    Duration::from_secs(seconds.try_into().unwrap_or(0))
+}
+
+fn volume(volume: &api::Volume) -> Option<Volume> {
+    let host_path = volume.host_path.as_ref()?;
+    Some(Volume {
+        name: volume.name.clone(),
+        path: PathBuf::from(&host_path.path),
+        kind: HostPathType::named(host_path.type_.as_deref().unwrap_or_default())?,
+    })
+}
+
+fn container(container: &api::Container, spec: &api::PodSpec) -> Result<Container> {
+    let probe = |probe: &Option<api::Probe>| probe.as_ref().map(|probe| self::probe(probe, container)).transpose();
+    Ok(Container {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        pull: match container.image_pull_policy.as_deref() {
+            Some("Always") => PullPolicy::Always,
+            Some("Never") => PullPolicy::Never,
+            _ => PullPolicy::IfNotPresent,
+        },
+        command: container.command.clone().unwrap_or_default(),
+        args: container.args.clone().unwrap_or_default(),
+        working_dir: container.working_dir.clone().filter(|directory| !directory.is_empty()),
+        env: container.env.iter().flatten().map(|variable| env(variable, container)).collect(),
+        mounts: container.volume_mounts.iter().flatten().map(mount).collect(),
+        resources: container.resources.as_ref().map(resources).unwrap_or_default(),
+        security: security(container.security_context.as_ref(), spec.security_context.as_ref()),
+        termination_message: container.termination_message_path.as_ref().filter(|path| !path.is_empty()).map(|path| {
+            TerminationMessage {
+                path: PathBuf::from(path),
+                fallback_to_logs: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
+            }
+        }),
+        startup: probe(&container.startup_probe)?,
+        liveness: probe(&container.liveness_probe)?,
+        readiness: probe(&container.readiness_probe)?,
+    })
+}
+
+fn env(variable: &api::EnvVar, container: &api::Container) -> EnvVar {
+    let from = variable.value_from.as_ref();
+    let value = if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
+        EnvValue::Field(field.field_path.clone())
+    } else if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
+        let of = resource.container_name.clone().filter(|name| !name.is_empty());
+        EnvValue::Resource {
+            container: of.unwrap_or_else(|| container.name.clone()),
+            resource: resource.resource.clone(),
+            divisor: resource.divisor.as_ref().map(|divisor| divisor.0.clone()).unwrap_or_default(),
+        }
+    } else {
+        EnvValue::Literal(variable.value.clone().unwrap_or_default())
+    };
+    EnvVar { name: variable.name.clone(), value }
+}
+
+fn mount(mount: &api::VolumeMount) -> VolumeMount {
+    VolumeMount {
+        volume: mount.name.clone(),
+        // a relative mount path starts at the container's root
+        path: Path::new("/").join(&mount.mount_path),
+        read_only: mount.read_only == Some(true),
+        propagation: match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => Propagation::Bidirectional,
+            _ => Propagation::Private,
+        },
+    }
+}
+
+fn resources(resources: &api::ResourceRequirements) -> ResourceRequirements {
+    fn named(list: &Option<BTreeMap<String, ApiQuantity>>, resource: &str) -> Option<Quantity> {
+        Quantity::parse(&list.as_ref()?.get(resource)?.0)
+    }
+    ResourceRequirements {
+        cpu_request: named(&resources.requests, "cpu").map(Quantity::milli),
+        cpu_limit: named(&resources.limits, "cpu").map(Quantity::milli),
+        memory_request: named(&resources.requests, "memory").map(Quantity::value),
+        memory_limit: named(&resources.limits, "memory").map(Quantity::value),
+    }
+}
+
+/// The container's settings win over the pod's [3.77]; a privileged container is never confined [3.75].
+fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityContext>) -> SecurityContext {
+    let privileged = own.is_some_and(|own| own.privileged == Some(true));
+    let capabilities = own.and_then(|own| own.capabilities.as_ref());
+    let list = |names: Option<&Vec<String>>| -> Vec<String> {
+        let plain = |name: &String| {
+            let upper = name.to_uppercase();
+            upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
+        };
+        names.into_iter().flatten().map(plain).collect()
+    };
+    let profile = own
+        .and_then(|own| own.seccomp_profile.as_ref())
+        .or_else(|| pod.and_then(|pod| pod.seccomp_profile.as_ref()))
+        .map(|profile| profile.type_.as_str());
+    let mut groups = pod.and_then(|pod| pod.supplemental_groups.clone()).unwrap_or_default();
+    groups.extend(pod.and_then(|pod| pod.fs_group));
+    SecurityContext {
+        privileged,
+        add_capabilities: list(capabilities.and_then(|capabilities| capabilities.add.as_ref())),
+        drop_capabilities: list(capabilities.and_then(|capabilities| capabilities.drop.as_ref())),
+        run_as_user: own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user)),
+        run_as_group: own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group)),
+        supplemental_groups: groups,
+        run_as_non_root: own
+            .and_then(|own| own.run_as_non_root)
+            .or_else(|| pod.and_then(|pod| pod.run_as_non_root))
+            .unwrap_or(false),
+        read_only_root_filesystem: own.is_some_and(|own| own.read_only_root_filesystem == Some(true)),
+        no_new_privileges: own.is_some_and(|own| own.allow_privilege_escalation == Some(false)),
+        // refused by validation: it needs a user namespace
+        unmasked_proc: false,
+        seccomp: match profile {
+            Some("RuntimeDefault") if !privileged => SeccompProfile::RuntimeDefault,
+            _ => SeccompProfile::Unconfined,
+        },
+    }
+}
+
+fn probe(probe: &api::Probe, container: &api::Container) -> Result<Probe> {
+    let check = if let Some(http) = &probe.http_get {
+        Check::Http {
+            https: http.scheme.as_deref() == Some("HTTPS"),
+            host: http.host.clone().unwrap_or_default(),
+            port: port(&http.port, container)?,
+            path: http.path.clone().unwrap_or_default(),
+            headers: http
+                .http_headers
+                .iter()
+                .flatten()
+                .map(|header| (header.name.clone(), header.value.clone()))
+                .collect(),
+        }
+    } else if let Some(tcp) = &probe.tcp_socket {
+        Check::Tcp { host: tcp.host.clone().unwrap_or_default(), port: port(&tcp.port, container)? }
+    } else {
+        let exec = probe.exec.as_ref().context("a probe without a handler")?;
+        Check::Exec { command: exec.command.clone().unwrap_or_default() }
+    };
+    Ok(Probe {
+        check,
+        initial_delay: seconds(probe.initial_delay_seconds.unwrap_or(0)),
+        period: seconds(probe.period_seconds.unwrap_or(10)),
+        timeout: seconds(probe.timeout_seconds.unwrap_or(1)),
+        success_threshold: probe.success_threshold.unwrap_or(1).unsigned_abs(),
+        failure_threshold: probe.failure_threshold.unwrap_or(3).unsigned_abs(),
+        grace: probe.termination_grace_period_seconds.map(seconds),
+    })
+}
+
+fn port(port: &IntOrString, container: &api::Container) -> Result<u16> {
+    let number = match port {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(name) => container
+            .ports
+            .iter()
+            .flatten()
+            .find(|port| port.name.as_deref() == Some(name.as_str()))
+            .map(|port| port.container_port)
+            .or_else(|| name.parse().ok()),
+    };
+    number.and_then(|number| u16::try_from(number).ok()).with_context(|| format!("no port `{port:?}`"))
+}

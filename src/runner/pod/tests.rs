@@ -1,0 +1,150 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::error::chain_of;
+
+const ETCD: &str = r#"
+# a comment
+apiVersion: v1
+kind: Pod
+metadata:
+  creationTimestamp: null
+  labels: {component: etcd, tier: control-plane}
+  name: etcd
+  namespace: kube-system
+spec:
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.6.5-0
+    command: [etcd, --name=node]
+    env:
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    livenessProbe:
+      failureThreshold: 8
+      httpGet: {host: 127.0.0.1, path: /livez, port: probe-port, scheme: HTTP}
+      initialDelaySeconds: 10
+      timeoutSeconds: 15
+    ports: [{containerPort: 2381, name: probe-port, protocol: TCP}]
+    resources:
+      requests: {cpu: 100m, memory: 100Mi}
+      limits: {cpu: 2}
+    volumeMounts:
+    - {mountPath: /var/lib/etcd, name: etcd-data}
+  hostNetwork: true
+  priorityClassName: system-node-critical
+  securityContext: {seccompProfile: {type: RuntimeDefault}}
+  volumes:
+  - hostPath: {path: /var/lib/etcd, type: DirectoryOrCreate}
+    name: etcd-data
+status: {}
+"#;
+
+fn read(text: &str) -> Result<Pod> {
+    decode(text.as_bytes(), Path::new("/etc/kubernetes/manifests/etcd.yaml"), "Node-1")
+}
+
+fn reason(text: &str) -> String {
+    chain_of(&read(text).unwrap_err())
+}
+
+#[test]
+fn a_kubeadm_manifest_is_read_with_its_defaults() {
+    let pod = read(ETCD).unwrap();
+    assert_eq!((pod.name.as_str(), pod.namespace.as_str()), ("etcd-node-1", "kube-system"));
+    assert_eq!(pod.uid, pod.revision);
+    assert_eq!(pod.uid.len(), 32);
+    assert_eq!(pod.annotations["kubernetes.io/config.hash"], pod.uid);
+    assert!(pod.node_critical);
+    assert_eq!(pod.grace, Duration::from_secs(30));
+    let container = &pod.containers[0];
+    assert_eq!(container.resources.cpu_request, Some(100));
+    assert_eq!(container.resources.cpu_limit, Some(2000), "a number is a quantity too");
+    assert_eq!(container.resources.memory_request, Some(104_857_600));
+    assert_eq!(container.security.seccomp, crate::runner::runtime::SeccompProfile::RuntimeDefault);
+    let probe = container.liveness.as_ref().unwrap();
+    assert_eq!(probe.period, Duration::from_secs(10));
+    assert!(matches!(&probe.check, Check::Http { port: 2381, host, .. } if host == "127.0.0.1"));
+}
+
+#[test]
+fn the_revision_ignores_form_and_sees_content() {
+    let base = read(ETCD).unwrap().revision;
+    let same = [
+        ETCD.replace("# a comment", ""),
+        ETCD.replace("  hostNetwork: true", "  hostNetwork: true\n  restartPolicy: Always\n  dnsPolicy: ClusterFirst"),
+        ETCD.replace("  priorityClassName: system-node-critical\n", "")
+            .replace("spec:\n", "spec:\n  priorityClassName: system-node-critical\n"),
+        ETCD.replace("status: {}", "status: {phase: Running}"),
+    ];
+    for text in same {
+        assert_eq!(read(&text).unwrap().revision, base, "{text}");
+    }
+    for text in [ETCD.replace("--name=node", "--name=other"), ETCD.replace("tier: control-plane", "tier: x")] {
+        assert_ne!(read(&text).unwrap().revision, base);
+    }
+    let elsewhere = decode(ETCD.as_bytes(), Path::new("/other.yaml"), "Node-1").unwrap();
+    let other_node = decode(ETCD.as_bytes(), Path::new("/etc/kubernetes/manifests/etcd.yaml"), "n2").unwrap();
+    assert_ne!(elsewhere.revision, base);
+    assert_ne!(other_node.revision, base);
+}
+
+#[test]
+fn json_is_a_manifest_too() {
+    let value: Value = serde_yaml::from_str(ETCD).unwrap();
+    let json = serde_json::to_string_pretty(&value).unwrap().replace("  ", "\t");
+    assert_eq!(read(&json).unwrap().revision, read(ETCD).unwrap().revision);
+}
+
+#[test]
+fn a_fixed_uid_is_kept_and_the_revision_still_changes() {
+    let fixed = ETCD.replace("  name: etcd\n  namespace", "  uid: my-uid\n  name: etcd\n  namespace");
+    let (one, two) = (read(&fixed).unwrap(), read(&fixed.replace("--name=node", "--name=b")).unwrap());
+    assert_eq!((one.uid.as_str(), two.uid.as_str()), ("my-uid", "my-uid"));
+    assert_ne!(one.revision, two.revision);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_full() {
+    for (text, expected) in [
+        (String::new(), "it is empty"),
+        ("# nothing".to_owned(), "it is empty"),
+        ("a: b".to_owned(), "it is no pod: kind `none`, apiVersion `none`"),
+        (ETCD.replace("kind: Pod", "kind: List"), "it is no pod: kind `List`, apiVersion `v1`"),
+        (format!("{ETCD}\n---\n{ETCD}"), "it holds 2 documents; a manifest is one pod"),
+        (ETCD.replace("  name: etcd\n  namespace", "  namespace"), "invalid pod: name is needed for the pod"),
+        (
+            ETCD.replace("    image: registry.k8s.io/etcd:3.6.5-0\n", ""),
+            "invalid pod: spec.containers[0].image: Required value",
+        ),
+        (
+            ETCD.replace("name: etcd\n  namespace", "name: Etcd\n  namespace"),
+            "invalid pod: metadata.name: Invalid value: `Etcd-node-1`: not a DNS subdomain",
+        ),
+        (
+            ETCD.replace("  hostNetwork: true", "  hostNetwork: true\n  serviceAccountName: x"),
+            "static pods may not reference serviceaccounts",
+        ),
+        (
+            ETCD.replace("hostPath: {path: /var/lib/etcd, type: DirectoryOrCreate}", "secret: {secretName: x}"),
+            "static pods may not reference secrets",
+        ),
+        (ETCD.replace("    command:", "    comand:"), "unknown field `spec.containers[0].comand`"),
+        (
+            ETCD.replace("port: probe-port", "port: other"),
+            "invalid pod: spec.containers[0].livenessProbe.httpGet.port: Not found: the container has no port named `other`",
+        ),
+        (
+            ETCD.replace("cpu: 100m", "cpu: 3"),
+            "invalid pod: spec.containers[0].resources.requests[cpu]: Invalid value: must be less than or equal to the limit",
+        ),
+        (
+            ETCD.replace("type: DirectoryOrCreate", "type: Dir"),
+            "invalid pod: spec.volumes[0].hostPath.type: Unsupported value: `Dir`: one of , DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice, BlockDevice",
+        ),
+    ] {
+        assert_eq!(reason(&text), expected);
+    }
+    assert!(reason("a: [").starts_with("not YAML: "), "{}", reason("a: ["));
+    let typed = reason(&ETCD.replace("hostNetwork: true", "hostNetwork: [1]"));
+    assert!(typed.starts_with("it is no valid pod: ") && typed.contains("line "), "{typed}");
+}

@@ -1,0 +1,382 @@
+//! PURE: the fields of a pod that this runner does not act on, so that none is ever ignored in silence.
+//!
+//! Every structure is taken apart without `..`: a field that a later version of the API adds does not compile until
+//! somebody decides here what it means. A field bound to `_` is honoured elsewhere, or has no effect on a node [1.56].
+
+use k8s_openapi::api::core::v1::{
+    AppArmorProfile, Container, Pod, PodSecurityContext, PodSpec, Probe, SeccompProfile, SecurityContext, Volume,
+    VolumeMount,
+};
+
+/// One sentence for each such field, in the order of the manifest's types.
+pub(crate) fn fields(pod: &Pod) -> Vec<String> {
+    let mut refused = Refused(Vec::new());
+    let annotations = pod.metadata.annotations.iter().flatten();
+    for (name, profile) in annotations {
+        if name.starts_with("container.apparmor.security.beta.kubernetes.io/") && profile != "unconfined" {
+            refused.field(true, &format!("metadata.annotations[{name}]"));
+        }
+    }
+    if let Some(spec) = &pod.spec {
+        refused.spec(spec);
+    }
+    refused.0
+}
+
+struct Refused(Vec<String>);
+
+fn any<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+fn filled(text: &Option<String>) -> bool {
+    text.as_deref().is_some_and(|text| !text.is_empty())
+}
+
+impl Refused {
+    fn field(&mut self, is_set: bool, path: &str) {
+        if is_set {
+            self.0.push(format!("`{path}` is not supported"));
+        }
+    }
+
+    fn value(&mut self, is_refused: bool, path: &str, value: &str) {
+        if is_refused {
+            self.0.push(format!("`{path}: {value}` is not supported"));
+        }
+    }
+
+    fn spec(&mut self, spec: &PodSpec) {
+        let PodSpec {
+            active_deadline_seconds,
+            affinity,
+            automount_service_account_token: _,
+            containers,
+            dns_config,
+            dns_policy,
+            enable_service_links: _,
+            ephemeral_containers,
+            host_aliases,
+            host_ipc: _,
+            host_network,
+            host_pid: _,
+            host_users,
+            hostname,
+            hostname_override,
+            // a reference, refused in the kubelet's words
+            image_pull_secrets: _,
+            init_containers,
+            node_name: _,
+            node_selector,
+            os,
+            overhead,
+            preemption_policy: _,
+            priority: _,
+            priority_class_name: _,
+            readiness_gates,
+            resource_claims: _,
+            resources,
+            restart_policy: _,
+            runtime_class_name,
+            scheduler_name: _,
+            scheduling_gates,
+            scheduling_group,
+            security_context,
+            service_account: _,
+            service_account_name: _,
+            set_hostname_as_fqdn,
+            share_process_namespace,
+            subdomain,
+            termination_grace_period_seconds: _,
+            // what keeps a pod off a node never keeps a static pod off its own [9.12]
+            tolerations: _,
+            topology_spread_constraints: _,
+            volumes,
+        } = spec;
+        if *host_network != Some(true) {
+            self.0.push("`spec.hostNetwork` must be true: a network of the pod's own is not supported".to_owned());
+        }
+        self.field(active_deadline_seconds.is_some(), "spec.activeDeadlineSeconds");
+        self.field(affinity.is_some(), "spec.affinity");
+        self.field(dns_config.is_some(), "spec.dnsConfig");
+        if let Some(policy) = dns_policy {
+            self.value(!["Default", "ClusterFirst"].contains(&policy.as_str()), "spec.dnsPolicy", policy);
+        }
+        self.field(any(ephemeral_containers), "spec.ephemeralContainers");
+        self.field(any(host_aliases), "spec.hostAliases");
+        self.value(*host_users == Some(false), "spec.hostUsers", "false");
+        self.field(filled(hostname), "spec.hostname");
+        self.field(filled(hostname_override), "spec.hostnameOverride");
+        self.field(any(init_containers), "spec.initContainers");
+        self.field(node_selector.as_ref().is_some_and(|selector| !selector.is_empty()), "spec.nodeSelector");
+        if let Some(os) = os {
+            self.value(os.name != "linux", "spec.os.name", &os.name);
+        }
+        self.field(overhead.as_ref().is_some_and(|overhead| !overhead.is_empty()), "spec.overhead");
+        self.field(any(readiness_gates), "spec.readinessGates");
+        self.field(resources.is_some(), "spec.resources");
+        self.field(runtime_class_name.is_some(), "spec.runtimeClassName");
+        self.field(any(scheduling_gates), "spec.schedulingGates");
+        self.field(scheduling_group.is_some(), "spec.schedulingGroup");
+        self.value(*set_hostname_as_fqdn == Some(true), "spec.setHostnameAsFQDN", "true");
+        self.value(*share_process_namespace == Some(true), "spec.shareProcessNamespace", "true");
+        self.field(filled(subdomain), "spec.subdomain");
+        if let Some(context) = security_context {
+            self.pod_security(context);
+        }
+        for (index, container) in containers.iter().enumerate() {
+            self.container(container, &format!("spec.containers[{index}]"));
+        }
+        for (index, volume) in volumes.iter().flatten().enumerate() {
+            self.volume(volume, &format!("spec.volumes[{index}]"));
+        }
+    }
+
+    fn pod_security(&mut self, context: &PodSecurityContext) {
+        let PodSecurityContext {
+            app_armor_profile,
+            fs_group: _,
+            // the only volumes here are the node's own, whose owner never changes [4.17]
+            fs_group_change_policy: _,
+            run_as_group: _,
+            run_as_non_root: _,
+            run_as_user: _,
+            se_linux_change_policy: _,
+            se_linux_options,
+            seccomp_profile,
+            supplemental_groups: _,
+            supplemental_groups_policy,
+            sysctls,
+            windows_options,
+        } = context;
+        let path = "spec.securityContext";
+        self.app_armor(app_armor_profile, path);
+        self.seccomp(seccomp_profile, path);
+        self.field(se_linux_options.is_some(), "spec.securityContext.seLinuxOptions");
+        if let Some(policy) = supplemental_groups_policy {
+            self.value(policy != "Merge", "spec.securityContext.supplementalGroupsPolicy", policy);
+        }
+        self.field(any(sysctls), "spec.securityContext.sysctls");
+        self.field(windows_options.is_some(), "spec.securityContext.windowsOptions");
+    }
+
+    fn app_armor(&mut self, profile: &Option<AppArmorProfile>, path: &str) {
+        if let Some(AppArmorProfile { localhost_profile: _, type_ }) = profile {
+            self.value(type_ != "Unconfined", &format!("{path}.appArmorProfile.type"), type_);
+        }
+    }
+
+    fn seccomp(&mut self, profile: &Option<SeccompProfile>, path: &str) {
+        if let Some(SeccompProfile { localhost_profile: _, type_ }) = profile {
+            let is_known = ["RuntimeDefault", "Unconfined"].contains(&type_.as_str());
+            self.value(!is_known, &format!("{path}.seccompProfile.type"), type_);
+        }
+    }
+
+    fn container(&mut self, container: &Container, path: &str) {
+        let Container {
+            args: _,
+            command: _,
+            env,
+            // only references can stand here [1.73]
+            env_from,
+            image: _,
+            image_pull_policy: _,
+            lifecycle,
+            liveness_probe,
+            name: _,
+            ports: _,
+            readiness_probe,
+            // a changed manifest is a new pod, never a resize [3.107]
+            resize_policy: _,
+            resources,
+            restart_policy,
+            restart_policy_rules,
+            security_context,
+            startup_probe,
+            stdin,
+            stdin_once: _,
+            termination_message_path: _,
+            termination_message_policy: _,
+            tty,
+            volume_devices,
+            volume_mounts,
+            working_dir: _,
+        } = container;
+        self.field(any(env_from), &format!("{path}.envFrom"));
+        for (index, variable) in env.iter().flatten().enumerate() {
+            let is_file = variable.value_from.as_ref().is_some_and(|source| source.file_key_ref.is_some());
+            self.field(is_file, &format!("{path}.env[{index}].valueFrom.fileKeyRef"));
+        }
+        self.field(lifecycle.is_some(), &format!("{path}.lifecycle"));
+        if let Some(resources) = resources {
+            self.field(any(&resources.claims), &format!("{path}.resources.claims"));
+            let named = resources.limits.iter().flatten().chain(resources.requests.iter().flatten());
+            let mut unknown: Vec<_> = named
+                .map(|(resource, _)| resource.as_str())
+                .filter(|resource| !["cpu", "memory", "ephemeral-storage"].contains(resource))
+                .collect();
+            unknown.sort_unstable();
+            unknown.dedup();
+            for resource in unknown {
+                self.field(true, &format!("{path}.resources[{resource}]"));
+            }
+        }
+        self.field(restart_policy.is_some(), &format!("{path}.restartPolicy"));
+        self.field(any(restart_policy_rules), &format!("{path}.restartPolicyRules"));
+        self.value(*stdin == Some(true), &format!("{path}.stdin"), "true");
+        self.value(*tty == Some(true), &format!("{path}.tty"), "true");
+        self.field(any(volume_devices), &format!("{path}.volumeDevices"));
+        if let Some(context) = security_context {
+            self.security(context, &format!("{path}.securityContext"));
+        }
+        for (role, probe) in
+            [("startupProbe", startup_probe), ("livenessProbe", liveness_probe), ("readinessProbe", readiness_probe)]
+        {
+            if let Some(probe) = probe {
+                self.probe(probe, &format!("{path}.{role}"));
+            }
+        }
+        for (index, mount) in volume_mounts.iter().flatten().enumerate() {
+            self.mount(mount, &format!("{path}.volumeMounts[{index}]"));
+        }
+    }
+
+    fn security(&mut self, context: &SecurityContext, path: &str) {
+        let SecurityContext {
+            allow_privilege_escalation: _,
+            app_armor_profile,
+            capabilities: _,
+            privileged: _,
+            proc_mount: _,
+            read_only_root_filesystem: _,
+            run_as_group: _,
+            run_as_non_root: _,
+            run_as_user: _,
+            se_linux_options,
+            seccomp_profile,
+            windows_options,
+        } = context;
+        self.app_armor(app_armor_profile, path);
+        self.seccomp(seccomp_profile, path);
+        self.field(se_linux_options.is_some(), &format!("{path}.seLinuxOptions"));
+        self.field(windows_options.is_some(), &format!("{path}.windowsOptions"));
+    }
+
+    fn probe(&mut self, probe: &Probe, path: &str) {
+        let Probe {
+            exec: _,
+            failure_threshold: _,
+            grpc,
+            http_get: _,
+            initial_delay_seconds: _,
+            period_seconds: _,
+            success_threshold: _,
+            tcp_socket: _,
+            termination_grace_period_seconds: _,
+            timeout_seconds: _,
+        } = probe;
+        self.field(grpc.is_some(), &format!("{path}.grpc"));
+    }
+
+    fn mount(&mut self, mount: &VolumeMount, path: &str) {
+        let VolumeMount {
+            mount_path: _,
+            mount_propagation: _,
+            name: _,
+            read_only: _,
+            recursive_read_only,
+            sub_path,
+            sub_path_expr,
+        } = mount;
+        if let Some(mode) = recursive_read_only {
+            self.value(mode != "Disabled", &format!("{path}.recursiveReadOnly"), mode);
+        }
+        self.field(filled(sub_path), &format!("{path}.subPath"));
+        self.field(filled(sub_path_expr), &format!("{path}.subPathExpr"));
+    }
+
+    fn volume(&mut self, volume: &Volume, path: &str) {
+        if volume.host_path.is_some() {
+            return;
+        }
+        let serialised = serde_json::to_value(volume).unwrap_or_default();
+        let kinds = serialised.as_object().into_iter().flatten().map(|(kind, _)| kind).filter(|kind| *kind != "name");
+        match kinds.min() {
+            Some(kind) => self.field(true, &format!("{path}.{kind}")),
+            // a volume without a source is an emptyDir [1.54]
+            None => self.field(true, &format!("{path}.emptyDir")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(spec: serde_json::Value) -> Vec<String> {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec});
+        fields(&serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn what_kubeadm_writes_is_supported() {
+        let spec = json!({
+            "hostNetwork": true, "priority": 2_000_001_000, "priorityClassName": "system-node-critical",
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "c", "image": "i", "command": ["x"], "resources": {"requests": {"cpu": "250m"}},
+                "livenessProbe": {"httpGet": {"path": "/livez", "port": 6443, "scheme": "HTTPS"}},
+                "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": true}]}],
+            "volumes": [{"name": "v", "hostPath": {"path": "/v", "type": "DirectoryOrCreate"}}],
+        });
+        assert!(refused(spec.clone()).is_empty(), "{:?}", refused(spec));
+    }
+
+    #[test]
+    fn each_refusal_names_its_field() {
+        for (field, expected) in [
+            (json!({"initContainers": [{"name": "i"}]}), "`spec.initContainers` is not supported"),
+            (json!({"dnsPolicy": "None"}), "`spec.dnsPolicy: None` is not supported"),
+            (json!({"hostUsers": false}), "`spec.hostUsers: false` is not supported"),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}),
+                "`spec.securityContext.sysctls` is not supported",
+            ),
+            (
+                json!({"volumes": [{"name": "v", "nfs": {"path": "/", "server": "s"}}]}),
+                "`spec.volumes[0].nfs` is not supported",
+            ),
+            (json!({"volumes": [{"name": "v"}]}), "`spec.volumes[0].emptyDir` is not supported"),
+            (
+                json!({"containers": [{"name": "c", "lifecycle": {}}]}),
+                "`spec.containers[0].lifecycle` is not supported",
+            ),
+            (
+                json!({"containers": [{"name": "c", "readinessProbe": {"grpc": {"port": 1}}}]}),
+                "`spec.containers[0].readinessProbe.grpc` is not supported",
+            ),
+            (
+                json!({"containers": [{"name": "c", "securityContext": {"seccompProfile": {"type": "Localhost"}}}]}),
+                "`spec.containers[0].securityContext.seccompProfile.type: Localhost` is not supported",
+            ),
+            (
+                json!({"containers": [{"name": "c", "resources": {"limits": {"hugepages-2Mi": "1", "cpu": "1"}}}]}),
+                "`spec.containers[0].resources[hugepages-2Mi]` is not supported",
+            ),
+        ] {
+            let mut spec = json!({"hostNetwork": true, "containers": []});
+            spec.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
+            assert_eq!(refused(spec), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_network_of_its_own_is_refused() {
+        assert_eq!(
+            refused(json!({"containers": []})),
+            ["`spec.hostNetwork` must be true: a network of the pod's own is not supported"]
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! PURE: the API's validation of a new pod, as far as it bites a static one [1.G].
+//!
+//! Problems are told all at once, each as `<field>: <what is wrong>` in the API's words.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::quantity::Quantity;
+use crate::runner::env;
+
+/// Largest id the API lets a user or group have [1.65].
+const MAX_ID: i64 = i32::MAX as i64;
+/// Bytes of all annotations together [1.60].
+const MAX_ANNOTATIONS: usize = 256 << 10;
+
+/// `pod` is defaulted and has its suffixed name and its namespace.
+pub(crate) fn problems(pod: &Pod) -> Vec<String> {
+    let mut found = Found(Vec::new());
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    found.unless(is_subdomain(name), "metadata.name", || format!("Invalid value: `{name}`: not a DNS subdomain"));
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    found
+        .unless(is_label(namespace), "metadata.namespace", || format!("Invalid value: `{namespace}`: not a DNS label"));
+    if let Some(uid) = pod.metadata.uid.as_deref() {
+        // it becomes the name of directories and cgroups, where `_` and `/` separate [1.42]
+        let is_name = uid.len() <= 128 && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        found.unless(uid.is_empty() || is_name, "metadata.uid", || {
+            format!("Invalid value: `{uid}`: only letters, digits and `-`, at most 128")
+        });
+    }
+    let annotations: usize =
+        pod.metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    found.unless(annotations <= MAX_ANNOTATIONS, "metadata.annotations", || "Too long: at most 256 KiB".to_owned());
+    match &pod.spec {
+        Some(spec) => found.spec(spec),
+        None => found.add("spec", "Required value".to_owned()),
+    }
+    found.0
+}
+
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| inner(byte) || byte == b'-')
+        && name.bytes().next().is_some_and(inner)
+        && name.bytes().last().is_some_and(inner)
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|part| {
+            let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && ends(part.bytes().next())
+                && ends(part.bytes().last())
+        })
+}
+
+fn has_parent_step(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
+}
+
+struct Found(Vec<String>);
+
+impl Found {
+    fn add(&mut self, path: &str, problem: String) {
+        self.0.push(format!("{path}: {problem}"));
+    }
+
+    fn unless(&mut self, holds: bool, path: &str, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.add(path, problem());
+        }
+    }
+
+    fn one_of(&mut self, value: &Option<String>, path: &str, allowed: &[&str]) {
+        if let Some(value) = value {
+            self.unless(allowed.contains(&value.as_str()), path, || {
+                format!("Unsupported value: `{value}`: one of {}", allowed.join(", "))
+            });
+        }
+    }
+
+    fn spec(&mut self, spec: &PodSpec) {
+        self.unless(!spec.containers.is_empty(), "spec.containers", || "Required value".to_owned());
+        self.one_of(&spec.restart_policy, "spec.restartPolicy", &["Always", "OnFailure", "Never"]);
+        if let Some(grace) = spec.termination_grace_period_seconds {
+            self.unless(grace >= 0, "spec.terminationGracePeriodSeconds", || {
+                format!("Invalid value: {grace}: must not be negative")
+            });
+        }
+        if let Some(context) = &spec.security_context {
+            let ids = [context.run_as_user, context.run_as_group, context.fs_group];
+            let groups = context.supplemental_groups.iter().flatten().copied();
+            for id in ids.into_iter().flatten().chain(groups) {
+                self.id(id, "spec.securityContext");
+            }
+        }
+        let mut volumes = BTreeSet::new();
+        for (index, volume) in spec.volumes.iter().flatten().enumerate() {
+            let path = format!("spec.volumes[{index}]");
+            self.unless(is_label(&volume.name), &format!("{path}.name"), || {
+                format!("Invalid value: `{}`: not a DNS label", volume.name)
+            });
+            self.unless(volumes.insert(volume.name.as_str()), &format!("{path}.name"), || {
+                format!("Duplicate value: `{}`", volume.name)
+            });
+            if let Some(host_path) = &volume.host_path {
+                let directory = &host_path.path;
+                self.unless(directory.starts_with('/'), &format!("{path}.hostPath.path"), || {
+                    format!("Invalid value: `{directory}`: must be absolute")
+                });
+                self.unless(!has_parent_step(directory), &format!("{path}.hostPath.path"), || {
+                    format!("Invalid value: `{directory}`: must not contain `..`")
+                });
+                let kinds = super::HostPathType::NAMES;
+                self.one_of(&host_path.type_, &format!("{path}.hostPath.type"), &kinds);
+            }
+        }
+        let all: Vec<_> = spec.containers.iter().map(|container| container.name.as_str()).collect();
+        let mut names = BTreeSet::new();
+        let mut host_ports = BTreeSet::new();
+        for (index, container) in spec.containers.iter().enumerate() {
+            let path = format!("spec.containers[{index}]");
+            self.unless(names.insert(container.name.as_str()), &format!("{path}.name"), || {
+                format!("Duplicate value: `{}`", container.name)
+            });
+            self.container(container, &path, &all, &volumes);
+            for (index, port) in container.ports.iter().flatten().enumerate() {
+                let path = format!("{path}.ports[{index}]");
+                let host_port = port.host_port.unwrap_or(0);
+                self.unless((1..=65535).contains(&port.container_port), &format!("{path}.containerPort"), || {
+                    format!("Invalid value: {}: must be between 1 and 65535", port.container_port)
+                });
+                self.unless(host_port == port.container_port, &format!("{path}.hostPort"), || {
+                    format!("Invalid value: {host_port}: must match `containerPort` when `hostNetwork` is true")
+                });
+                let key = (port.protocol.as_deref(), port.host_ip.as_deref().unwrap_or_default(), host_port);
+                self.unless(host_ports.insert(key), &format!("{path}.hostPort"), || {
+                    format!("Duplicate value: `{host_port}`")
+                });
+            }
+        }
+    }
+
+    fn id(&mut self, id: i64, path: &str) {
+        self.unless((0..=MAX_ID).contains(&id), path, || {
+            format!("Invalid value: {id}: must be between 0 and {MAX_ID}")
+        });
+    }
+
+    fn container(&mut self, container: &Container, path: &str, containers: &[&str], volumes: &BTreeSet<&str>) {
+        self.unless(is_label(&container.name), &format!("{path}.name"), || {
+            format!("Invalid value: `{}`: not a DNS label", container.name)
+        });
+        let image = container.image.as_deref().unwrap_or_default();
+        self.unless(!image.is_empty(), &format!("{path}.image"), || "Required value".to_owned());
+        self.unless(image.trim() == image, &format!("{path}.image"), || {
+            format!("Invalid value: `{image}`: must not have leading or trailing blanks")
+        });
+        let policies = ["Always", "IfNotPresent", "Never"];
+        self.one_of(&container.image_pull_policy, &format!("{path}.imagePullPolicy"), &policies);
+        let policies = ["File", "FallbackToLogsOnError"];
+        self.one_of(&container.termination_message_policy, &format!("{path}.terminationMessagePolicy"), &policies);
+        for (index, variable) in container.env.iter().flatten().enumerate() {
+            let path = format!("{path}.env[{index}]");
+            let is_name = !variable.name.is_empty()
+                && variable.name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'=');
+            self.unless(is_name, &format!("{path}.name"), || format!("Invalid value: `{}`", variable.name));
+            let literal = variable.value.as_deref().is_some_and(|value| !value.is_empty());
+            self.unless(!(literal && variable.value_from.is_some()), &format!("{path}.valueFrom"), || {
+                "Invalid value: may not be specified when `value` is not empty".to_owned()
+            });
+            let from = variable.value_from.as_ref();
+            if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
+                let field = field.field_path.as_str();
+                self.unless(env::is_field(field), &format!("{path}.valueFrom.fieldRef.fieldPath"), || {
+                    format!("Unsupported value: `{field}`")
+                });
+            }
+            if let Some(of) = from.and_then(|from| from.resource_field_ref.as_ref()) {
+                let path = format!("{path}.valueFrom.resourceFieldRef");
+                self.unless(env::RESOURCES.contains(&of.resource.as_str()), &format!("{path}.resource"), || {
+                    format!("Unsupported value: `{}`: one of {}", of.resource, env::RESOURCES.join(", "))
+                });
+                let divisor = of.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str());
+                self.unless(Quantity::parse(divisor).is_some(), &format!("{path}.divisor"), || {
+                    format!("Invalid value: `{divisor}`: not a quantity")
+                });
+                let named = of.container_name.as_deref().unwrap_or_default();
+                self.unless(named.is_empty() || containers.contains(&named), &format!("{path}.containerName"), || {
+                    format!("Not found: `{named}`")
+                });
+            }
+        }
+        self.mounts(container, path, volumes);
+        self.security(container, path);
+        if let Some(resources) = &container.resources {
+            self.resources(resources, &format!("{path}.resources"));
+        }
+        self.probe(&container.startup_probe, &format!("{path}.startupProbe"), container, false);
+        self.probe(&container.liveness_probe, &format!("{path}.livenessProbe"), container, false);
+        self.probe(&container.readiness_probe, &format!("{path}.readinessProbe"), container, true);
+    }
+
+    fn mounts(&mut self, container: &Container, path: &str, volumes: &BTreeSet<&str>) {
+        let privileged = container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
+        let mut places = BTreeSet::new();
+        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+            let path = format!("{path}.volumeMounts[{index}]");
+            self.unless(volumes.contains(mount.name.as_str()), &format!("{path}.name"), || {
+                format!("Not found: `{}`", mount.name)
+            });
+            let place = mount.mount_path.as_str();
+            self.unless(!place.is_empty(), &format!("{path}.mountPath"), || "Required value".to_owned());
+            self.unless(!place.contains(':'), &format!("{path}.mountPath"), || {
+                format!("Invalid value: `{place}`: must not contain `:`")
+            });
+            self.unless(places.insert(place), &format!("{path}.mountPath"), || {
+                format!("Invalid value: `{place}`: must be unique")
+            });
+            let modes = ["None", "HostToContainer", "Bidirectional"];
+            self.one_of(&mount.mount_propagation, &format!("{path}.mountPropagation"), &modes);
+            let both_ways = mount.mount_propagation.as_deref() == Some("Bidirectional");
+            self.unless(privileged || !both_ways, &format!("{path}.mountPropagation"), || {
+                "Forbidden: `Bidirectional` is for privileged containers only".to_owned()
+            });
+        }
+    }
+
+    fn security(&mut self, container: &Container, path: &str) {
+        let Some(context) = &container.security_context else { return };
+        let path = format!("{path}.securityContext");
+        for id in [context.run_as_user, context.run_as_group].into_iter().flatten() {
+            self.id(id, &path);
+        }
+        self.one_of(&context.proc_mount, &format!("{path}.procMount"), &["Default", "Unmasked"]);
+        // without a user namespace it would lay the node's own /proc open [1.65]
+        self.unless(context.proc_mount.as_deref() != Some("Unmasked"), &format!("{path}.procMount"), || {
+            "Invalid value: `Unmasked`: `hostUsers` must be false".to_owned()
+        });
+        if context.allow_privilege_escalation == Some(false) {
+            let adds = context.capabilities.as_ref().and_then(|capabilities| capabilities.add.as_ref());
+            let adds_admin = adds.is_some_and(|add| add.iter().any(|name| name == "CAP_SYS_ADMIN"));
+            self.unless(context.privileged != Some(true) && !adds_admin, &path, || {
+                "Invalid value: cannot set `allowPrivilegeEscalation` to false and be privileged or add CAP_SYS_ADMIN"
+                    .to_owned()
+            });
+        }
+    }
+
+    fn resources(&mut self, resources: &ResourceRequirements, path: &str) {
+        let lists = [("limits", &resources.limits), ("requests", &resources.requests)];
+        for (list, quantities) in lists {
+            for (resource, quantity) in quantities.iter().flatten() {
+                let is_valid = Quantity::parse(&quantity.0).is_some_and(|quantity| quantity.milli() >= 0);
+                self.unless(is_valid, &format!("{path}.{list}[{resource}]"), || {
+                    format!("Invalid value: `{}`: not a quantity", quantity.0)
+                });
+            }
+        }
+        for (resource, limit) in resources.limits.iter().flatten() {
+            let request = resources.requests.as_ref().and_then(|requests| requests.get(resource));
+            let (request, limit) = (request.and_then(|request| Quantity::parse(&request.0)), Quantity::parse(&limit.0));
+            if let (Some(request), Some(limit)) = (request, limit) {
+                self.unless(request <= limit, &format!("{path}.requests[{resource}]"), || {
+                    "Invalid value: must be less than or equal to the limit".to_owned()
+                });
+            }
+        }
+    }
+
+    fn probe(&mut self, probe: &Option<Probe>, path: &str, container: &Container, is_readiness: bool) {
+        let Some(probe) = probe else { return };
+        let handlers = [
+            probe.exec.is_some(),
+            probe.http_get.is_some(),
+            probe.tcp_socket.is_some(),
+            // counted, so that its refusal is the only one
+            probe.grpc.is_some(),
+        ];
+        let count = handlers.into_iter().filter(|is_set| *is_set).count();
+        self.unless(count == 1, path, || "Required value: must specify exactly one handler".to_owned());
+        let numbers = [
+            ("initialDelaySeconds", probe.initial_delay_seconds, 0),
+            ("timeoutSeconds", probe.timeout_seconds, 1),
+            ("periodSeconds", probe.period_seconds, 1),
+            ("successThreshold", probe.success_threshold, 1),
+            ("failureThreshold", probe.failure_threshold, 1),
+        ];
+        for (field, value, least) in numbers {
+            self.unless(value.is_none_or(|value| value >= least), &format!("{path}.{field}"), || {
+                format!("Invalid value: must be at least {least}")
+            });
+        }
+        if is_readiness {
+            self.unless(
+                probe.termination_grace_period_seconds.is_none(),
+                &format!("{path}.terminationGracePeriodSeconds"),
+                || "Invalid value: must not be set for readiness probes".to_owned(),
+            );
+        } else {
+            self.unless(
+                probe.success_threshold.is_none_or(|count| count == 1),
+                &format!("{path}.successThreshold"),
+                || "Invalid value: must be 1".to_owned(),
+            );
+            let grace = probe.termination_grace_period_seconds;
+            self.unless(grace.is_none_or(|grace| grace >= 1), &format!("{path}.terminationGracePeriodSeconds"), || {
+                "Invalid value: must be at least 1".to_owned()
+            });
+        }
+        if let Some(http) = &probe.http_get {
+            self.one_of(&http.scheme, &format!("{path}.httpGet.scheme"), &["HTTP", "HTTPS"]);
+            self.port(&http.port, &format!("{path}.httpGet.port"), container);
+        }
+        if let Some(tcp) = &probe.tcp_socket {
+            self.port(&tcp.port, &format!("{path}.tcpSocket.port"), container);
+        }
+        if let Some(exec) = &probe.exec {
+            let is_empty = exec.command.as_ref().is_none_or(Vec::is_empty);
+            self.unless(!is_empty, &format!("{path}.exec.command"), || "Required value".to_owned());
+        }
+    }
+
+    /// The kubelet takes an unknown port name and fails every probe; a probe that can never succeed is told here.
+    fn port(&mut self, port: &IntOrString, path: &str, container: &Container) {
+        match port {
+            IntOrString::Int(number) => self.unless((1..=65535).contains(number), path, || {
+                format!("Invalid value: {number}: must be between 1 and 65535")
+            }),
+            IntOrString::String(name) => {
+                let is_known = name.parse::<u16>().is_ok_and(|number| number > 0)
+                    || container.ports.iter().flatten().any(|port| port.name.as_deref() == Some(name.as_str()));
+                self.unless(is_known, path, || format!("Not found: the container has no port named `{name}`"));
+            }
+        }
+    }
+}

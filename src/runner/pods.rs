@@ -1,0 +1,295 @@
+//! The task that owns the workers: it turns what the source delivers into wishes, one worker for each full name.
+//!
+//! `choice` decides; here is only who is told. A worker ends by itself when its pod is gone and none is wanted; a
+//! wish that crosses with that end is seen again, because what is desired is compared with who works after each.
+
+pub mod choice;
+mod drain;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::pod::Pod;
+use super::record;
+use super::runtime::Runtime;
+use super::source::Scan;
+use super::worker::machine::{Event, State};
+use super::worker::{self, Begin, Site};
+use crate::control::{PodStatus, Rejected, Reply, Request, RunnerStatus, Status};
+use crate::error::{Context, Result, chain_of};
+use choice::{Change, choose, diff};
+use drain::Draining;
+
+/// A pod passes from one file to another when nothing has changed for so long [1.19].
+const QUIET: Duration = Duration::from_secs(1);
+/// What stays of a pod that is gone is kept for so long: a manifest that comes back counts its restarts on [3.35].
+const KEEP: Duration = Duration::from_secs(60);
+
+/// A question that came over the control socket.
+pub type Ask = (Request, oneshot::Sender<Reply>);
+
+struct Worker {
+    events: mpsc::UnboundedSender<Event>,
+    status: watch::Receiver<Option<PodStatus>>,
+    /// What it has been asked for last.
+    wanted: Option<Arc<Pod>>,
+    /// Its place in the list, so that status shows pods as the files come.
+    source: PathBuf,
+}
+
+pub(super) struct Pods<R> {
+    site: Arc<Site<R>>,
+    manifests: PathBuf,
+    started_at: Timestamp,
+    workers: BTreeMap<String, Worker>,
+    tasks: JoinSet<String>,
+    scan: Option<Scan>,
+    rejected: Vec<Rejected>,
+    quiet_at: Option<Instant>,
+    gone: mpsc::UnboundedSender<Arc<Pod>>,
+    leftovers: Vec<(Instant, Arc<Pod>)>,
+    draining: Option<Draining>,
+}
+
+impl<R: Runtime> Pods<R> {
+    /// Runs until told to shut down; the workers end with it, the containers do not.
+    pub(super) async fn run(
+        site: Arc<Site<R>>,
+        manifests: PathBuf,
+        adopted: Vec<Begin>,
+        leftovers: Vec<Arc<Pod>>,
+        mut scans: mpsc::Receiver<Scan>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) -> Result<()> {
+        let (gone, mut gone_pods) = mpsc::unbounded_channel();
+        let expiry = Instant::now() + KEEP;
+        let mut pods = Pods {
+            site,
+            manifests,
+            started_at: Timestamp::now(),
+            workers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            scan: None,
+            rejected: Vec::new(),
+            quiet_at: None,
+            gone,
+            leftovers: leftovers.into_iter().map(|pod| (expiry, pod)).collect(),
+            draining: None,
+        };
+        for begin in adopted {
+            if let Some(pod) = begin.state.current().cloned() {
+                tracing::info!("{}: taken over", pod.name);
+                pods.spawn(&pod, begin);
+            }
+        }
+        loop {
+            let timer = pods.timer();
+            tokio::select! {
+                // Cancel-safe, like every other arm: a message is taken out or not
+                Some(scan) = scans.recv() => pods.scanned(scan),
+                // a worker that broke has left its containers to nobody: the next runner takes them over
+                Some(ended) = pods.tasks.join_next() => pods.ended(ended.context("a pod's worker broke")?),
+                Some(pod) = gone_pods.recv() => pods.leftovers.push((Instant::now() + KEEP, pod)),
+                ask = asks.recv() => match ask {
+                    Some((Request::Shutdown, reply)) => {
+                        // whoever asked may have gone
+                        let _ = reply.send(Reply::Done);
+                        return Ok(());
+                    }
+                    Some((request, reply)) => pods.answer(request, reply),
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => pods.due(),
+            }
+        }
+    }
+
+    fn timer(&self) -> Option<Instant> {
+        let expiry = self.leftovers.iter().map(|(expiry, _)| *expiry).min();
+        [self.quiet_at, expiry].into_iter().flatten().min()
+    }
+
+    fn due(&mut self) {
+        let now = Instant::now();
+        if self.quiet_at.is_some_and(|at| at <= now) {
+            self.quiet_at = None;
+            self.decide(true);
+        }
+        let (expired, left) = std::mem::take(&mut self.leftovers).into_iter().partition(|(expiry, _)| *expiry <= now);
+        self.leftovers = left;
+        let expired: Vec<(Instant, Arc<Pod>)> = expired;
+        for (_, pod) in expired {
+            let in_use = |worker: &Worker| {
+                let status = worker.status.borrow();
+                status.as_ref().is_some_and(|status| status.uid == pod.uid)
+                    || worker.wanted.as_ref().is_some_and(|wanted| wanted.uid == pod.uid)
+            };
+            if !self.workers.values().any(in_use)
+                && let Err(error) = record::remove(&self.site.layout, &pod)
+            {
+                tracing::warn!("{}", chain_of(&error));
+            }
+        }
+    }
+
+    fn scanned(&mut self, scan: Scan) {
+        self.scan = Some(scan);
+        self.decide(false);
+    }
+
+    /// Compares what is desired with what is asked of the workers, and tells them the difference.
+    fn decide(&mut self, quiet: bool) {
+        let Some(scan) = self.scan.as_ref().filter(|_| self.draining.is_none()) else { return };
+        let held: BTreeMap<_, _> =
+            self.workers.iter().filter_map(|(name, worker)| Some((name.clone(), worker.wanted.clone()?))).collect();
+        let choice = choose(scan, &held, quiet);
+        self.quiet_at = choice.unsettled.then(|| Instant::now() + QUIET);
+        for rejected in &choice.rejected {
+            let is_known = |known: &Rejected| known.path == rejected.path && known.reason == rejected.reason;
+            if !self.rejected.iter().any(is_known) {
+                let kept = if rejected.last_good_running { "; its last good version keeps running" } else { "" };
+                tracing::warn!("`{}`: {}{kept}", rejected.path.display(), rejected.reason);
+            }
+        }
+        self.rejected = choice.rejected;
+        for change in diff(&choice.pods, &held) {
+            match change {
+                Change::Start(pod) => self.want(pod),
+                Change::Replace(pod) => {
+                    let before = held.get(&pod.full_name()).map(|before| before.short_revision().to_owned());
+                    let (before, after) = (before.unwrap_or_default(), pod.short_revision());
+                    tracing::info!("{}: manifest changed (revision {before} to {after})", pod.name);
+                    self.want(pod);
+                }
+                Change::Stop(name) => {
+                    if let Some(worker) = self.workers.get_mut(&name) {
+                        tracing::info!("{name}: its manifest is gone");
+                        worker.wanted = None;
+                        // a worker that has ended meanwhile has done what is asked
+                        let _ = worker.events.send(Event::Wanted(None));
+                    }
+                }
+            }
+        }
+    }
+
+    fn want(&mut self, pod: Arc<Pod>) {
+        match self.workers.get_mut(&pod.full_name()) {
+            Some(worker) => {
+                worker.source.clone_from(&pod.source);
+                worker.wanted = Some(Arc::clone(&pod));
+                let _ = worker.events.send(Event::Wanted(Some(pod)));
+            }
+            None => {
+                let mut state = State::default();
+                let now = Instant::now().into_std();
+                let commands = worker::machine::step(&mut state, Event::Wanted(Some(Arc::clone(&pod))), now);
+                tracing::info!("{}: starting (revision {})", pod.name, pod.short_revision());
+                self.spawn(&pod, Begin { state, commands, sandbox: None });
+            }
+        }
+    }
+
+    fn spawn(&mut self, pod: &Arc<Pod>, begin: Begin) {
+        let name = pod.full_name();
+        let (sender, events) = mpsc::unbounded_channel();
+        let (status, watched) = watch::channel(None);
+        let channels = worker::Channels { events, sender: sender.clone(), status, gone: self.gone.clone() };
+        let (site, full_name) = (Arc::clone(&self.site), name.clone());
+        self.tasks.spawn(async move {
+            worker::run(site, begin, channels).await;
+            full_name
+        });
+        let worker =
+            Worker { events: sender, status: watched, wanted: Some(Arc::clone(pod)), source: pod.source.clone() };
+        self.workers.insert(name, worker);
+    }
+
+    fn ended(&mut self, name: String) {
+        self.workers.remove(&name);
+        self.go_on_draining();
+        self.decide(false);
+    }
+
+    fn answer(&mut self, request: Request, reply: oneshot::Sender<Reply>) {
+        match request {
+            Request::Status => {
+                let _ = reply.send(Reply::Status(self.status()));
+            }
+            Request::StopContainer { id } => self.stop_container(id, reply),
+            Request::Drain { waves, grace_seconds } => {
+                let grace = grace_seconds.map(Duration::from_secs);
+                let draining = self.draining.get_or_insert_with(|| Draining::new(waves));
+                draining.join(grace, reply);
+                tracing::info!("stopping every pod");
+                self.go_on_draining();
+            }
+            // taken in by the loop
+            Request::Shutdown => {}
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut workers: Vec<_> = self.workers.values().collect();
+        workers.sort_by(|a, b| a.source.cmp(&b.source));
+        Status {
+            runner: RunnerStatus {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                node_name: self.site.node.name.clone(),
+                manifests: self.manifests.clone(),
+                started_at: Some(self.started_at),
+                draining: self.draining.is_some(),
+            },
+            pods: workers.into_iter().filter_map(|worker| worker.status.borrow().clone()).collect(),
+            rejected: self.rejected.clone(),
+        }
+    }
+
+    /// Answers when the container has ended.
+    fn stop_container(&mut self, id: String, reply: oneshot::Sender<Reply>) {
+        fn runs(status: Option<&PodStatus>, id: &str) -> bool {
+            let running = |container: &crate::control::ContainerStatus| {
+                container.id.as_deref() == Some(id)
+                    && matches!(container.state, crate::control::ContainerState::Running { .. })
+            };
+            status.is_some_and(|status| status.containers.iter().any(running))
+        }
+        let Some(worker) = self.workers.values().find(|worker| runs(worker.status.borrow().as_ref(), &id)) else {
+            let _ = reply.send(Reply::Error { message: format!("no container `{id}` is running") });
+            return;
+        };
+        let _ = worker.events.send(Event::Kill { id: id.clone() });
+        let mut status = worker.status.clone();
+        tokio::spawn(async move {
+            // an error is the end of this runner: the container may live on, and nobody is told otherwise
+            if status.wait_for(|status| !runs(status.as_ref(), &id)).await.is_ok() {
+                let _ = reply.send(Reply::Done);
+            }
+        });
+    }
+
+    /// Stops the pods of the first wave that still has any; answers when there are none at all.
+    fn go_on_draining(&mut self) {
+        let Some(draining) = &mut self.draining else { return };
+        let node = &self.site.node.name;
+        let names = self.workers.keys().map(String::as_str);
+        let wave = draining.next(names, node);
+        for full_name in wave {
+            if let Some(worker) = self.workers.get_mut(&full_name) {
+                worker.wanted = None;
+                let _ = worker.events.send(Event::Drain(draining.order()));
+            }
+        }
+        if self.workers.is_empty() {
+            draining.finish();
+        }
+    }
+}

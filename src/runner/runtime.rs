@@ -1,0 +1,258 @@
+//! The container runtime as the runner sees it: the CRI's verbs and words.
+//!
+//! Two things implement [`Runtime`]: `embedded`, which runs real containers through shims, and the tests' double.
+//! It knows nothing of manifests, probes or restart policies. An id is opaque, unique for ever on this machine, and
+//! made of `[a-z0-9]`; everything a new runner needs to adopt what runs is in [`PodSandbox`] and [`Container`].
+
+pub mod embedded;
+pub mod log;
+pub mod seccomp;
+pub mod shim;
+pub mod spec;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why the runtime could not do something; the runner turns these into the kubelet's reasons.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The image is not in the store.
+    #[error("image `{0}` is not present")]
+    ImageNotPresent(String),
+    /// The registry, an archive or the network refused.
+    #[error("cannot pull image `{image}`")]
+    PullFailed { image: String, source: anyhow::Error },
+    /// The container's configuration cannot be turned into a process: no such user, no command, …
+    #[error("{0}")]
+    BadConfig(String),
+    #[error("there is no {kind} `{id}`")]
+    NotFound { kind: &'static str, id: String },
+    /// Everything else: the kernel, the disk, the shim.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+pub type RuntimeResult<T> = std::result::Result<T, RuntimeError>;
+
+/// Identity of a pod as it stands in log paths and cgroups.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PodMetadata {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+}
+
+/// What the sandbox shares with the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceOptions {
+    pub host_network: bool,
+    pub host_pid: bool,
+    pub host_ipc: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodSandboxConfig {
+    pub metadata: PodMetadata,
+    /// Counts the sandboxes of one pod, from 0.
+    pub attempt: u32,
+    pub hostname: String,
+    /// Absolute, on the machine: where the containers' logs go.
+    pub log_directory: PathBuf,
+    pub namespaces: NamespaceOptions,
+    /// Limits of the pod's own cgroup, the parent of its containers'.
+    pub resources: Resources,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SandboxState {
+    Ready,
+    /// Stopped, or lost with a reboot.
+    NotReady,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodSandbox {
+    pub id: String,
+    pub state: SandboxState,
+    pub created_at: Timestamp,
+    pub config: PodSandboxConfig,
+}
+
+/// Limits in the kernel's units; `None` leaves the kernel's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// cgroup v1 cpu.shares, 2 to 262144; converted to cpu.weight on v2.
+    pub cpu_shares: Option<u64>,
+    /// Microseconds of CPU time in each period.
+    pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Bytes.
+    pub memory_limit: Option<i64>,
+    pub pids_limit: Option<i64>,
+    /// -1000 to 1000; for a container only.
+    pub oom_score_adj: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompProfile {
+    /// The container engines' common default list.
+    RuntimeDefault,
+    #[default]
+    Unconfined,
+}
+
+/// A container's securityContext after the pod's has been merged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityContext {
+    pub privileged: bool,
+    /// Names without `CAP_`, or `ALL`.
+    pub add_capabilities: Vec<String>,
+    pub drop_capabilities: Vec<String>,
+    /// `None`: the image's user.
+    pub run_as_user: Option<i64>,
+    pub run_as_group: Option<i64>,
+    pub supplemental_groups: Vec<i64>,
+    pub run_as_non_root: bool,
+    pub read_only_root_filesystem: bool,
+    pub no_new_privileges: bool,
+    /// `procMount: Unmasked` when true.
+    pub unmasked_proc: bool,
+    pub seccomp: SeccompProfile,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    #[default]
+    Private,
+    HostToContainer,
+    Bidirectional,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute, on the machine (the instance's root is already in it).
+    pub host_path: PathBuf,
+    pub container_path: PathBuf,
+    pub read_only: bool,
+    pub propagation: Propagation,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    pub name: String,
+    /// The restart count this start will have.
+    pub attempt: u32,
+    /// As the manifest names it; must be in the store.
+    pub image: String,
+    /// Overrides the image's entrypoint (and its cmd) when not empty.
+    pub command: Vec<String>,
+    /// Overrides the image's cmd when not empty.
+    pub args: Vec<String>,
+    pub working_dir: Option<String>,
+    /// Overrides the image's variables of the same name; order is kept.
+    pub env: Vec<(String, String)>,
+    pub mounts: Vec<Mount>,
+    /// Below the sandbox's log directory: `<container>/<attempt>.log`.
+    pub log_path: PathBuf,
+    pub resources: Resources,
+    pub security: SecurityContext,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// 0 to 255; 128 + signal when a signal ended it; 137 with `code_known` false when nobody saw it end.
+    pub code: i32,
+    /// The signal that ended it, 0 if none.
+    pub signal: i32,
+    /// False when the shim was lost and the kernel could not tell.
+    pub code_known: bool,
+    pub oom_killed: bool,
+    pub finished_at: Timestamp,
+    /// Why it never started, or another remark of the runtime.
+    pub message: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerState {
+    Created,
+    Running { pid: u32, started_at: Timestamp },
+    Exited { started_at: Option<Timestamp>, exit: Exit },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub id: String,
+    pub sandbox_id: String,
+    /// `sha256:…`, the digest of the image's configuration.
+    pub image_id: String,
+    pub created_at: Timestamp,
+    pub state: ContainerState,
+    pub config: ContainerConfig,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// `None`: it ran longer than the timeout and was killed.
+    pub exit_code: Option<i32>,
+    /// The first 10 KiB of stdout and stderr, as they came [5].
+    pub output: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageStatus {
+    /// `sha256:…`
+    pub id: String,
+    /// `registry/repository@sha256:…` where it is known.
+    pub repo_digest: Option<String>,
+    pub user: Option<String>,
+}
+
+/// The CRI's RuntimeService and ImageService, as far as static pods need them. Every call is idempotent: stopping
+/// what is stopped and removing what is gone succeed.
+pub trait Runtime: Send + Sync + 'static {
+    /// Makes and readies the pod's cgroup, log directory and namespaces.
+    fn run_pod_sandbox(&self, config: &PodSandboxConfig) -> impl Future<Output = RuntimeResult<PodSandbox>> + Send;
+    /// Ends what still runs in it at once and releases its namespaces.
+    fn stop_pod_sandbox(&self, id: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
+    /// Removes the sandbox, its containers, its cgroup and its state; logs stay.
+    fn remove_pod_sandbox(&self, id: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
+    fn list_pod_sandboxes(&self) -> impl Future<Output = RuntimeResult<Vec<PodSandbox>>> + Send;
+
+    /// Sets everything up to the moment before the user's process runs.
+    fn create_container(
+        &self,
+        sandbox: &str,
+        config: &ContainerConfig,
+    ) -> impl Future<Output = RuntimeResult<Container>> + Send;
+    fn start_container(&self, id: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
+    /// Sends the image's stop signal (SIGTERM unless it names another), waits up to `grace`, then kills every
+    /// process of the container; resolves once it has exited.
+    fn stop_container(&self, id: &str, grace: Duration) -> impl Future<Output = RuntimeResult<()>> + Send;
+    /// Removes an exited (or created) container and its files; its log stays.
+    fn remove_container(&self, id: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
+    fn list_containers(&self) -> impl Future<Output = RuntimeResult<Vec<Container>>> + Send;
+    fn container_status(&self, id: &str) -> impl Future<Output = RuntimeResult<Container>> + Send;
+    /// Resolves when the container exits (at once if it has); event-driven, within milliseconds. Cancel-safe.
+    fn wait_container(&self, id: &str) -> impl Future<Output = RuntimeResult<Exit>> + Send;
+    fn exec_sync(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> impl Future<Output = RuntimeResult<ExecOutput>> + Send;
+
+    fn image_status(&self, image: &str) -> impl Future<Output = RuntimeResult<Option<ImageStatus>>> + Send;
+    /// Fetches the image unless a concurrent pull of the same already does.
+    fn pull_image(&self, image: &str) -> impl Future<Output = RuntimeResult<ImageStatus>> + Send;
+}

@@ -1,0 +1,160 @@
+//! Sandboxes: the pod's cgroup, its log directory and the files that all its containers see.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::container::Entry;
+use super::{Embedded, PodSandbox, PodSandboxConfig, RuntimeError, RuntimeResult, blocking, clean, limits, places};
+use crate::error::{Context, Result, chain_of};
+use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_DIRECTORY};
+use crate::runner::runtime::SandboxState;
+use crate::runner::runtime::shim::record;
+
+pub(super) const FILE: &str = "sandbox.json";
+/// Files of the node that a hostNetwork pod sees, with their names in the sandbox's directory [3.90, 3.92, 3.93].
+const MANAGED: [(&str, &str); 3] =
+    [("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf"), ("/etc/hostname", "hostname")];
+
+/// `sandbox.json`; a directory without it is half made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SandboxRecord {
+    /// Nothing of an earlier boot runs any more, whatever the files say.
+    pub(super) boot_id: String,
+    pub(super) sandbox: PodSandbox,
+}
+
+/// Container path and source of those that exist.
+pub(super) fn managed_files(directory: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let files = MANAGED.iter().map(|(target, name)| (PathBuf::from(target), directory.join(name)));
+    files.filter(|(_, source)| source.exists()).collect()
+}
+
+impl Embedded {
+    pub(super) async fn make_sandbox(&self, config: &PodSandboxConfig) -> RuntimeResult<PodSandbox> {
+        check(config)?;
+        let id = places::new_id().context("cannot make an id")?;
+        let sandbox =
+            PodSandbox { id, state: SandboxState::Ready, created_at: Timestamp::now(), config: config.clone() };
+        let (runtime, made) = (self.clone(), sandbox.clone());
+        let warnings = blocking(move || runtime.prepare(&made)).await??;
+        self.warn_once(warnings);
+        self.known().sandboxes.insert(sandbox.id.clone(), sandbox.clone());
+        Ok(sandbox)
+    }
+
+    fn prepare(&self, sandbox: &PodSandbox) -> Result<Vec<String>> {
+        let config = &sandbox.config;
+        let directory = self.inner.places.sandbox(&sandbox.id);
+        crate::files::make_directory(&directory, PRIVATE_DIRECTORY)?;
+        crate::files::make_directory(&config.log_directory, PUBLIC_DIRECTORY)?;
+        for (path, name) in MANAGED {
+            let content = match name {
+                "hostname" => Some(format!("{}\n", config.hostname).into_bytes()),
+                _ => crate::files::read_if_exists(Path::new(path))?,
+            };
+            if let Some(content) = content {
+                crate::files::write(&directory.join(name), &content, crate::layout::PUBLIC_FILE)?;
+            }
+        }
+        let cgroup = self.inner.cgroups.at(self.inner.places.pod_cgroup(&config.metadata.uid));
+        cgroup.create()?;
+        let warnings = cgroup.limit(&limits(&config.resources, false))?;
+        self.store(sandbox)?;
+        Ok(warnings)
+    }
+
+    fn store(&self, sandbox: &PodSandbox) -> Result<()> {
+        let record = SandboxRecord { boot_id: self.inner.boot_id.clone(), sandbox: sandbox.clone() };
+        record::store(self.inner.places.sandbox(&sandbox.id).join(FILE), &record)
+    }
+
+    fn containers_of(&self, sandbox: &str) -> Vec<Arc<Entry>> {
+        let known = self.known();
+        known.containers.values().filter(|entry| entry.record.sandbox_id == sandbox).cloned().collect()
+    }
+
+    pub(super) async fn end_sandbox(&self, id: &str) -> RuntimeResult<()> {
+        let entries = self.containers_of(id);
+        let killed = join_all(entries.iter().filter(|entry| !entry.has_exited()).map(|entry| entry.kill())).await;
+        killed.into_iter().collect::<Result<Vec<_>>>()?;
+        let ended = match self.known().sandboxes.get_mut(id) {
+            Some(sandbox) if sandbox.state == SandboxState::Ready => {
+                sandbox.state = SandboxState::NotReady;
+                sandbox.clone()
+            }
+            _ => return Ok(()),
+        };
+        Ok(self.store(&ended)?)
+    }
+
+    pub(super) async fn forget_sandbox(&self, id: &str) -> RuntimeResult<()> {
+        let Some(sandbox) = self.known().sandboxes.get(id).cloned() else { return Ok(()) };
+        let entries = self.containers_of(id);
+        let removed = join_all(entries.iter().map(|entry| self.forget_container(&entry.record.id))).await;
+        removed.into_iter().collect::<Result<Vec<_>>>()?;
+        let uid = sandbox.config.metadata.uid;
+        let is_last = !self.known().sandboxes.values().any(|other| other.id != id && other.config.metadata.uid == uid);
+        let (inner, id_) = (Arc::clone(&self.inner), id.to_owned());
+        blocking(move || -> Result<()> {
+            if is_last {
+                inner.cgroups.at(inner.places.pod_cgroup(&uid)).remove()?;
+                // what the runner keeps there of the pod stays
+                for empty in [inner.places.layers(&uid), inner.places.pods().join(&uid)] {
+                    let _ = fs::remove_dir(empty);
+                }
+            }
+            match clean::tree(&inner.places.sandbox(&id_)).first() {
+                Some(leftover) => anyhow::bail!("cannot remove pod sandbox `{id_}`: {leftover}"),
+                None => Ok(()),
+            }
+        })
+        .await??;
+        self.known().sandboxes.remove(id);
+        Ok(())
+    }
+
+    /// Finds what an earlier runner has left, adopts what lives and removes what is of no use.
+    pub(super) async fn restore(&self) -> Result<()> {
+        let runtime = self.clone();
+        let found =
+            blocking(move || clean::sort_out(&runtime.inner.places, &runtime.inner.cgroups, &runtime.inner.boot_id));
+        let (sandboxes, entries) = found.await?;
+        let adopted = join_all(entries.iter().map(|entry| self.adopt(entry))).await;
+        for (entry, adopted) in entries.into_iter().zip(adopted) {
+            if let Err(error) = adopted {
+                // the watcher goes on trying
+                tracing::warn!("cannot adopt container `{}` yet: {}", entry.record.id, chain_of(&error));
+            }
+            self.known().containers.insert(entry.record.id.clone(), Arc::clone(&entry));
+            if !entry.has_exited() {
+                self.watch(&entry);
+            }
+        }
+        self.known().sandboxes.extend(sandboxes.into_iter().map(|sandbox| (sandbox.id.clone(), sandbox)));
+        Ok(())
+    }
+}
+
+fn check(config: &PodSandboxConfig) -> RuntimeResult<()> {
+    let pod = format!("{}/{}", config.metadata.namespace, config.metadata.name);
+    if !config.namespaces.host_network {
+        let reason = "a network of its own is not supported yet: `spec.hostNetwork` must be true";
+        return Err(RuntimeError::BadConfig(format!("pod `{pod}`: {reason}")));
+    }
+    if !places::is_component(&config.metadata.uid) {
+        return Err(RuntimeError::BadConfig(format!(
+            "pod `{pod}`: uid `{}` cannot name a directory",
+            config.metadata.uid
+        )));
+    }
+    if !config.log_directory.is_absolute() {
+        let path = config.log_directory.display();
+        return Err(RuntimeError::BadConfig(format!("pod `{pod}`: log directory `{path}` is not absolute")));
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! PURE: a worker's state as people and programs see it, in the kubelet's words [3.D, 7].
+
+use std::path::PathBuf;
+
+use super::container::{log_directory, metadata};
+use super::pod::Pod;
+use super::record::Clock;
+use super::runtime::Exit;
+use super::worker::machine::{Ended, Life, Run, Slot, State, Up, Why};
+use crate::control::{ContainerState, ContainerStatus, ExitStatus, PodStatus};
+use crate::layout::Layout;
+
+/// `None` when there is no pod and none is wanted.
+pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
+    let wanted = state.wanted.as_ref().filter(|_| state.drain.is_none());
+    let pod = state.current().or(wanted)?;
+    let containers: Vec<_> = match state.up() {
+        Some(up) => (0..up.slots.len()).map(|index| container(up, index, layout, clock)).collect(),
+        None => pod.containers.iter().map(|spec| not_made(&spec.name, &spec.image)).collect(),
+    };
+    Some(PodStatus {
+        name: pod.name.clone(),
+        namespace: pod.namespace.clone(),
+        uid: pod.uid.clone(),
+        source: wanted.unwrap_or(pod).source.clone(),
+        phase: phase(state).to_owned(),
+        revision_wanted: wanted.map(|pod| pod.short_revision().to_owned()),
+        revision_running: state.up().map(|up| up.pod.short_revision().to_owned()),
+        started_at: state.up().and_then(started_at),
+        sandbox_id: state.up().map(|up| up.sandbox.clone()),
+        message: message(state),
+        containers,
+    })
+}
+
+fn started_at(up: &Up) -> Option<jiff::Timestamp> {
+    let started = |slot: &Slot| slot.live().map(|live| live.started_at);
+    up.slots.iter().filter_map(started).min()
+}
+
+/// The first rule that holds [7.1].
+fn phase(state: &State) -> &'static str {
+    let Some(up) = state.up() else { return "Pending" };
+    let never_ran = |slot: &Slot| slot.live().is_none() && slot.last.is_none();
+    if up.slots.iter().any(never_ran) {
+        return "Pending";
+    }
+    let is_over = |slot: &Slot| matches!(slot.run, Run::Done);
+    // a pod that is being stopped does not become Succeeded or Failed by that [2.16]
+    if !matches!(state.life, Life::Finished(_)) || !up.slots.iter().all(is_over) {
+        return "Running";
+    }
+    let succeeded = |slot: &Slot| slot.last.as_ref().is_some_and(|last| last.exit.code == 0);
+    if up.slots.iter().all(succeeded) { "Succeeded" } else { "Failed" }
+}
+
+fn message(state: &State) -> Option<String> {
+    let next = || match (&state.drain, &state.wanted) {
+        (None, Some(wanted)) => format!(", then revision {} starts", wanted.short_revision()),
+        _ => String::new(),
+    };
+    match &state.life {
+        Life::Absent | Life::Up(_) | Life::Finished(_) => None,
+        Life::Making { .. } => Some("its sandbox is being made".to_owned()),
+        Life::Retrying { why, .. } => Some(format!("{}: {}", why.reason, why.message)),
+        Life::Stopping(_) => Some(format!("its containers are being stopped{}", next())),
+        Life::Clearing { due: None, .. } => Some(format!("its sandbox is being removed{}", next())),
+        Life::Clearing { due: Some(_), .. } => Some(format!("its sandbox could not be removed yet{}", next())),
+    }
+}
+
+fn not_made(name: &str, image: &str) -> ContainerStatus {
+    ContainerStatus {
+        name: name.to_owned(),
+        id: None,
+        image: image.to_owned(),
+        image_id: None,
+        state: waiting("ContainerCreating", None),
+        started: false,
+        ready: false,
+        restarts: 0,
+        last_exit: None,
+        next_try: None,
+        probe: None,
+        log: None,
+    }
+}
+
+fn container(up: &Up, index: usize, layout: &Layout, clock: Clock) -> ContainerStatus {
+    let (slot, spec) = (&up.slots[index], &up.pod.containers[index]);
+    let live = slot.live();
+    let shown = match (live, &slot.last) {
+        (None, Some(last)) => Some((last.id.clone(), last.attempt)),
+        (Some(live), _) => Some((live.id.clone(), slot.attempt)),
+        (None, None) => None,
+    };
+    let last_exit = slot.last.as_ref().map(exit_status);
+    let next_try = match &slot.run {
+        Run::Waiting { due, .. } if *due > clock.now => Some(clock.wall(*due)),
+        _ => None,
+    };
+    ContainerStatus {
+        name: spec.name.clone(),
+        id: shown.as_ref().map(|(id, _)| id.clone()),
+        image: spec.image.clone(),
+        image_id: live.map(|live| live.image_id.clone()),
+        state: container_state(slot, &up.pod, index),
+        started: slot.started,
+        ready: slot.ready,
+        restarts: shown.as_ref().map_or(slot.attempt, |(_, attempt)| *attempt),
+        last_exit,
+        next_try,
+        probe: slot.probe.clone(),
+        log: shown.map(|(_, attempt)| log(layout, &up.pod, &spec.name, attempt)),
+    }
+}
+
+fn log(layout: &Layout, pod: &Pod, container: &str, attempt: u32) -> PathBuf {
+    log_directory(layout, &metadata(pod)).join(container).join(format!("{attempt}.log"))
+}
+
+fn waiting(reason: &str, message: Option<String>) -> ContainerState {
+    ContainerState::Waiting { reason: reason.to_owned(), message }
+}
+
+fn container_state(slot: &Slot, pod: &Pod, index: usize) -> ContainerState {
+    match (&slot.run, &slot.last) {
+        (Run::Running(live) | Run::Killing { live, .. }, _) => {
+            ContainerState::Running { pid: live.pid, started_at: live.started_at }
+        }
+        // between two tries the kubelet calls a failed pull by another name [9.2]
+        (Run::Waiting { why: Some(Why { reason: "ErrImagePull", message }), .. }, _) => {
+            let image = &pod.containers[index].image;
+            waiting("ImagePullBackOff", Some(format!("Back-off pulling image \"{image}\": ErrImagePull: {message}")))
+        }
+        (Run::Waiting { why: Some(why), .. } | Run::Pulling { why: Some(why) }, _) => {
+            waiting(why.reason, Some(why.message.clone()))
+        }
+        (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, Some(last)) => {
+            ContainerState::Terminated(exit_status(last))
+        }
+        (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, None) => {
+            waiting("ContainerCreating", None)
+        }
+    }
+}
+
+fn exit_status(ended: &Ended) -> ExitStatus {
+    let words: Vec<_> =
+        [&ended.cause, &ended.exit.message].into_iter().flatten().map(|words| words.trim_end()).collect();
+    ExitStatus {
+        exit_code: ended.exit.code,
+        signal: ended.exit.signal,
+        reason: exit_reason(&ended.exit, ended.started_at.is_some()).to_owned(),
+        message: (!words.is_empty()).then(|| words.join(": ")),
+        started_at: ended.started_at,
+        finished_at: ended.exit.finished_at,
+    }
+}
+
+/// The kubelet's word for an end [3.41].
+pub fn exit_reason(exit: &Exit, has_started: bool) -> &'static str {
+    if exit.oom_killed {
+        "OOMKilled"
+    } else if !exit.code_known {
+        "ContainerStatusUnknown"
+    } else if !has_started && exit.code == 128 {
+        "StartError"
+    } else if exit.code == 0 {
+        "Completed"
+    } else {
+        "Error"
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What the unit tests of the runner share: a small pod and a small node.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::node::Node;
+use super::pod::{Container, Pod, RestartPolicy};
+use super::runtime::SecurityContext;
+use crate::image::policy::PullPolicy;
+
+pub(crate) fn node() -> Node {
+    Node {
+        name: "node".to_owned(),
+        host_name: "host".to_owned(),
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        memory: 1 << 30,
+        cpu: 2000,
+    }
+}
+
+/// A pod with one container of the same name.
+pub(crate) fn pod(name: &str) -> Pod {
+    Pod {
+        name: format!("{name}-node"),
+        namespace: "default".to_owned(),
+        uid: format!("uid-{name}"),
+        revision: format!("revision-{name}"),
+        source: PathBuf::from(format!("/manifests/{name}.yaml")),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        host_pid: false,
+        host_ipc: false,
+        restart_policy: RestartPolicy::Always,
+        grace: Duration::from_secs(30),
+        node_critical: false,
+        volumes: Vec::new(),
+        containers: vec![container(name)],
+    }
+}
+
+pub(crate) fn container(name: &str) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: "image".to_owned(),
+        pull: PullPolicy::IfNotPresent,
+        command: Vec::new(),
+        args: Vec::new(),
+        working_dir: None,
+        env: Vec::new(),
+        mounts: Vec::new(),
+        resources: Default::default(),
+        security: SecurityContext::default(),
+        termination_message: None,
+        startup: None,
+        liveness: None,
+        readiness: None,
+    }
+}

@@ -1,0 +1,222 @@
+//! The worker: the task that owns one pod, the only writer of its state.
+//!
+//! It carries what happens to the machine and what the machine asks for to the world. Whatever takes time is a task
+//! of its own that sends its outcome back as an event, so that the worker itself never waits for anything but events.
+//! When it is dropped, all of these end with it; containers live on.
+
+pub mod adopt;
+pub mod backoff;
+mod effect;
+pub mod machine;
+pub mod words;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::node::Node;
+use super::pod::Pod;
+use super::probe;
+use super::record::{self, Clock, Record};
+use super::runtime::Runtime;
+use super::status;
+use crate::control::PodStatus;
+use crate::error::chain_of;
+use crate::layout::Layout;
+use machine::{Command, Event, Life, Role, State, step};
+
+/// What every worker uses.
+#[derive(Debug)]
+pub struct Site<R> {
+    pub runtime: R,
+    pub layout: Layout,
+    pub node: Node,
+}
+
+/// The worker's ends of its channels.
+#[derive(Debug)]
+pub struct Channels {
+    pub events: UnboundedReceiver<Event>,
+    /// For the tasks that it spawns.
+    pub sender: UnboundedSender<Event>,
+    pub status: watch::Sender<Option<PodStatus>>,
+    /// Pods whose sandbox is gone, for the removal of what stays of them.
+    pub gone: UnboundedSender<Arc<Pod>>,
+}
+
+/// Owns the pod until it is gone and none is wanted.
+pub async fn run<R: Runtime>(site: Arc<Site<R>>, begin: Begin, channels: Channels) {
+    let Begin { state, commands, sandbox } = begin;
+    let adopted = state.up().is_some();
+    let mut worker =
+        Worker { site, state, channels, tasks: JoinSet::new(), probes: HashMap::new(), sandbox, record: None, adopted };
+    worker.work(commands).await;
+}
+
+/// Where a worker begins: with a new pod, or with one that an earlier runner started.
+#[derive(Debug, Default)]
+pub struct Begin {
+    pub state: State,
+    pub commands: Vec<Command>,
+    /// UID and attempt of the sandbox that was found.
+    pub sandbox: Option<(String, u32)>,
+}
+
+struct Worker<R> {
+    site: Arc<Site<R>>,
+    state: State,
+    channels: Channels,
+    tasks: JoinSet<()>,
+    probes: HashMap<(usize, Role), AbortHandle>,
+    /// UID and attempt of the newest sandbox.
+    sandbox: Option<(String, u32)>,
+    /// As it was last written.
+    record: Option<Record>,
+    /// The first commands are about what was found, not about what was made.
+    adopted: bool,
+}
+
+impl<R: Runtime> Worker<R> {
+    async fn work(&mut self, first: Vec<Command>) {
+        let mut commands = first;
+        loop {
+            for command in commands.drain(..) {
+                if command == Command::End {
+                    self.channels.status.send_replace(None);
+                    return;
+                }
+                self.obey(command);
+            }
+            self.adopted = false;
+            self.publish();
+            let event = self.next().await;
+            if let (Event::SandboxGone { generation }, Life::Clearing { up, .. }) = (&event, &self.state.life)
+                && *generation == self.state.generation
+            {
+                // nobody listens any more when the runner ends
+                let _ = self.channels.gone.send(Arc::clone(&up.pod));
+                tracing::info!("{}: stopped", up.pod.name);
+            }
+            let now = Instant::now().into_std();
+            commands = step(&mut self.state, event.clone(), now);
+            if let Some((level, line)) = words::line(&self.state, &event, now) {
+                match level {
+                    tracing::Level::WARN => tracing::warn!("{line}"),
+                    tracing::Level::INFO => tracing::info!("{line}"),
+                    _ => tracing::debug!("{line}"),
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        loop {
+            let deadline = self.state.deadline().map(Instant::from_std);
+            tokio::select! {
+                // Cancel-safe: an event is taken out or not
+                event = self.channels.events.recv() => return event.unwrap_or(Event::Due),
+                // Cancel-safe: the deadline is computed anew
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    return Event::Due;
+                }
+                // Cancel-safe: only to let go of what has ended
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        Clock { now: Instant::now().into_std(), wall: Timestamp::now() }
+    }
+
+    /// Status for whoever looks, record for the next runner.
+    fn publish(&mut self) {
+        let clock = self.clock();
+        self.channels.status.send_replace(status::pod(&self.state, &self.site.layout, clock));
+        let record = match &self.state.life {
+            Life::Up(up) | Life::Stopping(up) | Life::Finished(up) => Record::of(up, clock),
+            Life::Absent | Life::Making { .. } | Life::Retrying { .. } | Life::Clearing { .. } => return,
+        };
+        if self.record.as_ref() != Some(&record) {
+            if let Err(error) = record::write(&self.site.layout, &record) {
+                tracing::warn!("{}", chain_of(&error));
+            }
+            self.record = Some(record);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let (site, sender) = (Arc::clone(&self.site), self.channels.sender.clone());
+        match command {
+            Command::MakeSandbox { generation, pod } => {
+                let before = self.sandbox.as_ref().filter(|(uid, _)| *uid == pod.uid);
+                let attempt = before.map_or(0, |(_, attempt)| attempt + 1);
+                self.sandbox = Some((pod.uid.clone(), attempt));
+                self.spawn(async move { effect::make_sandbox(&site, generation, &pod, attempt).await });
+            }
+            Command::ClearSandbox { generation, sandbox } => {
+                self.probes.drain().for_each(|(_, task)| task.abort());
+                let pod = self.state.current().cloned();
+                self.spawn(async move { effect::clear_sandbox(&site, generation, &sandbox, pod.as_deref()).await });
+            }
+            Command::RestSandbox { sandbox } => {
+                self.tasks.spawn(async move { effect::rest_sandbox(&site, &sandbox).await });
+            }
+            Command::Pull { tag, pod } => self.spawn(async move { effect::pull(&site, tag, &pod).await }),
+            Command::Start { tag, pod, sandbox } => {
+                self.spawn(async move { effect::start(&site, tag, &pod, &sandbox).await });
+            }
+            Command::Watch { tag, id } => {
+                let Some(pod) = self.state.current().cloned() else { return };
+                self.spawn(async move { effect::watch(&site, tag, &pod, &id).await });
+            }
+            Command::Stop { tag, id, grace } => {
+                if let Some(pod) = self.state.current() {
+                    let label = words::label(pod, tag.container);
+                    tracing::info!("{label}: stopping (container {}, grace {} s)", short(&id), grace.as_secs());
+                }
+                self.tasks.spawn(async move {
+                    if let Some(event) = effect::stop(&site, tag, &id, grace).await {
+                        let _ = sender.send(event);
+                    }
+                });
+            }
+            Command::Probe { tag, role, pod, live } => {
+                let subject = probe::Subject { site, pod, tag, role, live, adopted: self.adopted };
+                let task = self.tasks.spawn(probe::run(subject, sender));
+                if let Some(before) = self.probes.insert((tag.container, role), task) {
+                    before.abort();
+                }
+            }
+            Command::Unprobe { container, roles } => {
+                for role in roles {
+                    if let Some(task) = self.probes.remove(&(container, *role)) {
+                        task.abort();
+                    }
+                }
+            }
+            Command::Forget { pod, container, attempt, id } => {
+                self.tasks.spawn(async move { effect::forget(&site, &pod, container, attempt, &id).await });
+            }
+            Command::End => {}
+        }
+    }
+
+    fn spawn(&mut self, effect: impl Future<Output = Event> + Send + 'static) {
+        let sender = self.channels.sender.clone();
+        self.tasks.spawn(async move {
+            let event = effect.await;
+            // the worker holds a receiver as long as its tasks live
+            let _ = sender.send(event);
+        });
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}

@@ -1,0 +1,205 @@
+//! PURE: the state in which a worker takes over a pod that an earlier runner started [2.F].
+//!
+//! What runs is kept as it is: same container, same restart count, started and ready as they were. What ended
+//! meanwhile is treated as if it ended now, by the restart policy and the back-off that the record tells.
+
+use std::sync::Arc;
+
+use super::machine::{Command, Ended, Life, Live, Run, Slot, State, Tag, Up};
+use crate::runner::pod::Pod;
+use crate::runner::record::{Clock, Record};
+use crate::runner::runtime::{Container, ContainerState, PodSandbox, SandboxState};
+
+/// `containers` are those in `sandbox`; `record` is of the same pod. The commands are to be carried out first.
+pub fn adopt(
+    pod: Arc<Pod>,
+    record: Option<&Record>,
+    sandbox: &PodSandbox,
+    containers: Vec<Container>,
+    clock: Clock,
+) -> (State, Vec<Command>) {
+    const GENERATION: u64 = 1;
+    let mut commands = Vec::new();
+    let slots = (0..pod.containers.len()).map(|_| Slot::new(0, clock.now)).collect();
+    let mut up = Up { pod: Arc::clone(&pod), sandbox: sandbox.id.clone(), slots };
+    let is_ready = sandbox.state == SandboxState::Ready;
+    for (index, spec) in pod.containers.iter().enumerate() {
+        let known = record.filter(|record| record.pod.revision == pod.revision);
+        let known = known.and_then(|record| record.containers.get(index));
+        if let Some(known) = known {
+            up.slots[index].attempt = known.attempt;
+            up.slots[index].backoff = known.backoff(clock);
+        }
+        let mut own: Vec<_> = containers.iter().filter(|container| container.config.name == spec.name).collect();
+        own.sort_by_key(|container| container.config.attempt);
+        for container in own {
+            let attempt = container.config.attempt;
+            let tag = Tag { generation: GENERATION, container: index, attempt };
+            match &container.state {
+                ContainerState::Created => {
+                    let id = container.id.clone();
+                    up.slots[index].attempt = attempt;
+                    commands.push(Command::Forget { pod: Arc::clone(&pod), container: index, attempt, id });
+                }
+                ContainerState::Running { pid, started_at } => {
+                    let live = Live {
+                        id: container.id.clone(),
+                        pid: *pid,
+                        image_id: container.image_id.clone(),
+                        started_at: *started_at,
+                    };
+                    let slot = &mut up.slots[index];
+                    slot.attempt = attempt;
+                    if let Some(known) = known.filter(|known| known.id.as_ref() == Some(&container.id)) {
+                        (slot.started, slot.ready) = (known.started, known.ready);
+                    }
+                    slot.run = Run::Running(live.clone());
+                    commands.push(Command::Watch { tag, id: live.id.clone() });
+                    up.begin(index, tag, &live, &mut commands);
+                }
+                ContainerState::Exited { started_at, exit } => {
+                    // the record counts a restart that was decided already
+                    let decided = known.filter(|known| known.attempt > attempt);
+                    let ended = Ended {
+                        id: container.id.clone(),
+                        attempt,
+                        at: clock.instant(exit.finished_at),
+                        started_at: *started_at,
+                        exit: exit.clone(),
+                        cause: decided.and_then(|known| known.cause.clone()),
+                    };
+                    up.slots[index].attempt = attempt;
+                    up.end_run(index, ended, None, false, &mut commands);
+                    if decided.is_some_and(|known| known.starting) {
+                        up.slots[index].run = Run::Waiting { due: clock.now, after: None, why: None };
+                    }
+                }
+            }
+        }
+    }
+    let is_finished = up.slots.iter().all(|slot| matches!(slot.run, Run::Done));
+    let life = if is_finished && !up.slots.is_empty() {
+        Life::Finished(up)
+    } else if is_ready {
+        Life::Up(up)
+    } else {
+        // a boot has taken the sandbox: its successor counts on from the logs
+        commands.retain(|command| !matches!(command, Command::Watch { .. } | Command::Probe { .. }));
+        commands.push(Command::ClearSandbox { generation: GENERATION, sandbox: sandbox.id.clone() });
+        Life::Clearing { up, due: None }
+    };
+    let wanted = Some(Arc::clone(&pod));
+    (State { wanted, drain: None, life, generation: GENERATION }, commands)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::layout::Layout;
+    use crate::runner::container;
+    use crate::runner::pod::RestartPolicy;
+    use crate::runner::runtime::Exit;
+    use crate::runner::testing;
+
+    fn clock() -> Clock {
+        Clock { now: Instant::now() + Duration::from_secs(100_000), wall: Timestamp::now() }
+    }
+
+    fn sandbox(pod: &Pod, state: SandboxState) -> PodSandbox {
+        let config = container::sandbox(pod, 0, &testing::node(), &Layout::default(), Timestamp::UNIX_EPOCH);
+        PodSandbox { id: "s".to_owned(), state, created_at: Timestamp::UNIX_EPOCH, config }
+    }
+
+    fn found(pod: &Pod, attempt: u32, state: ContainerState) -> Container {
+        Container {
+            id: format!("id{attempt}"),
+            sandbox_id: "s".to_owned(),
+            image_id: "sha256:0".to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+            state,
+            config: container::config(pod, 0, attempt, &testing::node(), &Layout::default()).unwrap(),
+        }
+    }
+
+    fn exited(code: i32, finished_at: Timestamp) -> ContainerState {
+        let exit = Exit { code, signal: 0, code_known: true, oom_killed: false, finished_at, message: None };
+        ContainerState::Exited { started_at: None, exit }
+    }
+
+    #[test]
+    fn what_runs_is_kept_with_its_counts_and_its_readiness() {
+        let (pod, clock) = (Arc::new(testing::pod("a")), clock());
+        let running = ContainerState::Running { pid: 7, started_at: Timestamp::UNIX_EPOCH };
+        let containers = vec![found(&pod, 3, running), found(&pod, 2, exited(1, clock.wall))];
+        let sandbox = sandbox(&pod, SandboxState::Ready);
+        let (state, commands) = adopt(Arc::clone(&pod), None, &sandbox, containers, clock);
+        let slot = &state.up().unwrap().slots[0];
+        assert_eq!((slot.attempt, slot.ready), (3, true));
+        assert_eq!(slot.live().unwrap().id, "id3");
+        assert_eq!(slot.last.as_ref().unwrap().attempt, 2);
+        assert!(matches!(&commands[..], [Command::Watch { id, .. }] if id == "id3"), "{commands:?}");
+    }
+
+    #[test]
+    fn what_ended_meanwhile_waits_for_its_recorded_back_off() {
+        let (pod, clock) = (Arc::new(testing::pod("a")), clock());
+        let mut slot = Slot::new(2, clock.now);
+        for _ in 0..3 {
+            slot.backoff.restart(clock.now - Duration::from_secs(5), clock.now - Duration::from_secs(5));
+        }
+        let up = Up { pod: Arc::clone(&pod), sandbox: "s".to_owned(), slots: vec![slot] };
+        let record = Record::of(&up, clock);
+        let containers = vec![found(&pod, 2, exited(1, clock.wall - Duration::from_secs(10)))];
+        let sandbox = sandbox(&pod, SandboxState::Ready);
+        let (state, _) = adopt(Arc::clone(&pod), Some(&record), &sandbox, containers, clock);
+        let slot = &state.up().unwrap().slots[0];
+        assert_eq!(slot.attempt, 3);
+        let Run::Waiting { due, .. } = &slot.run else { panic!("{slot:?}") };
+        assert_eq!((*due - clock.now).as_secs(), 30);
+    }
+
+    #[test]
+    fn a_start_that_was_decided_does_not_wait_again() {
+        let (pod, clock) = (Arc::new(testing::pod("a")), clock());
+        let mut slot = Slot::new(3, clock.now);
+        slot.backoff.restart(clock.now, clock.now);
+        slot.run = Run::Starting;
+        let up = Up { pod: Arc::clone(&pod), sandbox: "s".to_owned(), slots: vec![slot] };
+        let record = Record::of(&up, clock);
+        let containers = vec![found(&pod, 2, exited(1, clock.wall))];
+        let sandbox = sandbox(&pod, SandboxState::Ready);
+        let (state, _) = adopt(Arc::clone(&pod), Some(&record), &sandbox, containers, clock);
+        let slot = &state.up().unwrap().slots[0];
+        assert_eq!(slot.attempt, 3);
+        assert!(matches!(slot.run, Run::Waiting { due, .. } if due == clock.now), "{slot:?}");
+    }
+
+    #[test]
+    fn a_container_that_was_never_started_is_made_again() {
+        let (pod, clock) = (Arc::new(testing::pod("a")), clock());
+        let sandbox = sandbox(&pod, SandboxState::Ready);
+        let containers = vec![found(&pod, 0, ContainerState::Created)];
+        let (state, commands) = adopt(Arc::clone(&pod), None, &sandbox, containers, clock);
+        let slot = &state.up().unwrap().slots[0];
+        assert!(slot.attempt == 0 && matches!(slot.run, Run::Waiting { .. }));
+        assert!(matches!(&commands[..], [Command::Forget { id, .. }] if id == "id0"));
+    }
+
+    #[test]
+    fn a_sandbox_lost_with_a_boot_is_cleared_unless_the_pod_is_finished() {
+        let clock = clock();
+        for (policy, is_finished) in [(RestartPolicy::Always, false), (RestartPolicy::Never, true)] {
+            let pod = Arc::new(Pod { restart_policy: policy, ..testing::pod("a") });
+            let sandbox = sandbox(&pod, SandboxState::NotReady);
+            let containers = vec![found(&pod, 0, exited(0, clock.wall))];
+            let (state, commands) = adopt(Arc::clone(&pod), None, &sandbox, containers, clock);
+            assert_eq!(matches!(state.life, Life::Finished(_)), is_finished);
+            assert_eq!(commands.iter().any(|command| matches!(command, Command::ClearSandbox { .. })), !is_finished);
+        }
+    }
+}

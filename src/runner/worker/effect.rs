@@ -1,0 +1,214 @@
+//! What a worker's tasks do to the world, each with the event that tells the outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Site;
+use super::machine::{Event, Live, Tag, Why};
+use super::words::cause;
+use crate::error::chain_of;
+use crate::image::policy::PullPolicy;
+use crate::runner::container;
+use crate::runner::logs;
+use crate::runner::pod::Pod;
+use crate::runner::runtime::{Container, ContainerState, Exit, Runtime, RuntimeError};
+use crate::runner::volume;
+
+/// Between two tries to learn of a container's end.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) async fn make_sandbox<R: Runtime>(site: &Site<R>, generation: u64, pod: &Pod, attempt: u32) -> Event {
+    if let Err(message) = volume::prepare(pod, &site.layout) {
+        return Event::SandboxFailed { generation, why: Why { reason: "FailedMount", message } };
+    }
+    let config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
+    let first = |container: &crate::runner::pod::Container| {
+        logs::first_attempt(&site.layout, &config.metadata, &container.name)
+    };
+    let attempts = pod.containers.iter().map(first).collect();
+    match site.runtime.run_pod_sandbox(&config).await {
+        Ok(sandbox) => Event::SandboxReady { generation, id: sandbox.id, attempts },
+        Err(error) => {
+            let why = Why { reason: "CreatePodSandboxError", message: cause(error) };
+            Event::SandboxFailed { generation, why }
+        }
+    }
+}
+
+pub(super) async fn clear_sandbox<R: Runtime>(
+    site: &Site<R>,
+    generation: u64,
+    sandbox: &str,
+    pod: Option<&Pod>,
+) -> Event {
+    let cleared = async {
+        site.runtime.stop_pod_sandbox(sandbox).await?;
+        site.runtime.remove_pod_sandbox(sandbox).await
+    };
+    match cleared.await {
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => {
+            if let Some(pod) = pod
+                && let Err(error) = logs::unlink(&site.layout, &container::metadata(pod))
+            {
+                tracing::warn!("{}", chain_of(&error));
+            }
+            Event::SandboxGone { generation }
+        }
+        Err(error) => {
+            tracing::warn!("cannot remove sandbox `{sandbox}`: {}", cause(error));
+            Event::SandboxStuck { generation }
+        }
+    }
+}
+
+pub(super) async fn rest_sandbox<R: Runtime>(site: &Site<R>, sandbox: &str) {
+    if let Err(error) = site.runtime.stop_pod_sandbox(sandbox).await {
+        tracing::warn!("cannot stop sandbox `{sandbox}`: {}", cause(error));
+    }
+}
+
+/// Has the image in the store, by the container's pull policy [9.1].
+pub(super) async fn pull<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod) -> Event {
+    let container = &pod.containers[tag.container];
+    let image = container.image.as_str();
+    let is_present = async {
+        let present = site.runtime.image_status(image).await.map(|status| status.is_some());
+        present.map_err(|error| Why { reason: "ImageInspectError", message: cause(error) })
+    };
+    let pulled = async {
+        tracing::info!("{}: pulling image `{image}`", super::words::label(pod, tag.container));
+        let pulled = site.runtime.pull_image(image).await.map(drop);
+        pulled.map_err(|error| Why { reason: "ErrImagePull", message: cause(error) })
+    };
+    let outcome = match container.pull {
+        PullPolicy::Always => pulled.await,
+        PullPolicy::IfNotPresent => match is_present.await {
+            Ok(true) => Ok(()),
+            Ok(false) => pulled.await,
+            Err(why) => Err(why),
+        },
+        PullPolicy::Never => match is_present.await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
+                Err(Why { reason: "ErrImageNeverPull", message })
+            }
+            Err(why) => Err(why),
+        },
+    };
+    match outcome {
+        Ok(()) => Event::Pulled { tag },
+        Err(why) => Event::PullFailed { tag, why },
+    }
+}
+
+pub(super) async fn start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, sandbox: &str) -> Event {
+    let failed = |reason, message| Event::StartFailed { tag, why: Why { reason, message }, dead: None };
+    let spec = &pod.containers[tag.container];
+    let config = match container::config(pod, tag.container, tag.attempt, &site.node, &site.layout) {
+        Ok(config) => config,
+        Err(message) => return failed("CreateContainerConfigError", message),
+    };
+    if spec.termination_message.is_some()
+        && let Err(error) = logs::make_termination_file(&site.layout, &pod.uid, &spec.name, tag.attempt)
+    {
+        return failed("CreateContainerError", chain_of(&error));
+    }
+    let created = match site.runtime.create_container(sandbox, &config).await {
+        Ok(created) => created,
+        Err(error @ RuntimeError::BadConfig(_)) => return failed("CreateContainerConfigError", cause(error)),
+        Err(error) => return failed("CreateContainerError", cause(error)),
+    };
+    if let Err(error) = site.runtime.start_container(&created.id).await {
+        return not_started(site, tag, &created, cause(error)).await;
+    }
+    let metadata = container::metadata(pod);
+    if let Err(error) = logs::link(&site.layout, &metadata, &spec.name, tag.attempt, &created.id) {
+        tracing::warn!("{}", chain_of(&error));
+    }
+    Event::Started { tag, live: live(site, &created).await }
+}
+
+/// As the runtime knows it now; a container that is over already has no process any more.
+async fn live<R: Runtime>(site: &Site<R>, created: &Container) -> Live {
+    let status = site.runtime.container_status(&created.id).await;
+    let (pid, started_at) = match status.map(|container| container.state) {
+        Ok(ContainerState::Running { pid, started_at }) => (pid, started_at),
+        Ok(ContainerState::Exited { started_at: Some(started_at), .. }) => (0, started_at),
+        Ok(ContainerState::Created | ContainerState::Exited { started_at: None, .. }) | Err(_) => (0, Timestamp::now()),
+    };
+    Live { id: created.id.clone(), pid, image_id: created.image_id.clone(), started_at }
+}
+
+/// A container whose start failed is either over, with a record that counts as a run [3.43], or is taken away.
+async fn not_started<R: Runtime>(site: &Site<R>, tag: Tag, created: &Container, message: String) -> Event {
+    let why = Why { reason: "RunContainerError", message };
+    let id = created.id.clone();
+    let dead = match site.runtime.container_status(&id).await.map(|container| container.state) {
+        Ok(ContainerState::Exited { exit, .. }) => Some((id, Exit { code_known: true, ..exit })),
+        Ok(ContainerState::Created | ContainerState::Running { .. }) | Err(_) => {
+            if let Err(error) = site.runtime.stop_container(&id, Duration::ZERO).await {
+                tracing::debug!("{}", cause(error));
+            }
+            if let Err(error) = site.runtime.remove_container(&id).await {
+                tracing::warn!("cannot remove container `{id}`: {}", cause(error));
+            }
+            None
+        }
+    };
+    Event::StartFailed { tag, why, dead }
+}
+
+pub(super) async fn watch<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, id: &str) -> Event {
+    loop {
+        match site.runtime.wait_container(id).await {
+            Ok(mut exit) => {
+                let failed = exit.code != 0;
+                let words = logs::last_words(&site.layout, pod, tag.container, tag.attempt, failed);
+                let said: Vec<_> = [exit.message.take(), words].into_iter().flatten().collect();
+                exit.message = (!said.is_empty()).then(|| said.join(": "));
+                return Event::Exited { tag, exit };
+            }
+            Err(RuntimeError::NotFound { .. }) => {
+                let exit = Exit {
+                    code: 137,
+                    signal: 0,
+                    code_known: false,
+                    oom_killed: false,
+                    finished_at: Timestamp::now(),
+                    message: Some("The container could not be located".to_owned()),
+                };
+                return Event::Exited { tag, exit };
+            }
+            Err(error) => {
+                tracing::warn!("cannot wait for container `{id}`: {}", cause(error));
+                tokio::time::sleep(WATCH_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// The end itself is told by the watch.
+pub(super) async fn stop<R: Runtime>(site: &Site<R>, tag: Tag, id: &str, grace: Duration) -> Option<Event> {
+    match site.runtime.stop_container(id, grace).await {
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => None,
+        Err(error) => {
+            tracing::warn!("cannot stop container `{id}`: {}", cause(error));
+            Some(Event::StopFailed { tag })
+        }
+    }
+}
+
+pub(super) async fn forget<R: Runtime>(site: &Site<R>, pod: &Arc<Pod>, container: usize, attempt: u32, id: &str) {
+    match site.runtime.remove_container(id).await {
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => {
+            let name = &pod.containers[container].name;
+            if let Err(error) = logs::forget(&site.layout, &container::metadata(pod), name, attempt, id) {
+                tracing::warn!("{}", chain_of(&error));
+            }
+        }
+        Err(error) => tracing::warn!("cannot remove container `{id}`: {}", cause(error)),
+    }
+}

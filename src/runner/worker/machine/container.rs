@@ -1,0 +1,307 @@
+//! PURE: the part of the machine that is about one container: its starts, its probes, its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::state::{Cause, Command, Ended, Life, Live, Role, Run, Slot, State, Tag, Up, Why};
+use crate::runner::pod::{Pod, RestartPolicy};
+use crate::runner::runtime::Exit;
+
+/// Between two tries of what has no back-off of its own: creating a container, stopping one, clearing a sandbox [2.5].
+pub(super) const RETRY: Duration = Duration::from_secs(10);
+/// No container gets less to end in [2.31].
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
+const ALL_ROLES: &[Role] = &[Role::Startup, Role::Liveness, Role::Readiness];
+/// What may kill a container; readiness goes on while it ends [5.17].
+const KILLING_ROLES: &[Role] = &[Role::Startup, Role::Liveness];
+
+/// The pod and the container that a tag is about, if that run is still the current one.
+pub(super) fn up_of(state: &mut State, tag: Tag) -> Option<(&mut Up, usize)> {
+    if tag.generation != state.generation {
+        return None;
+    }
+    match &mut state.life {
+        Life::Up(up) | Life::Stopping(up) => {
+            let is_current = up.slots.get(tag.container).is_some_and(|slot| slot.attempt == tag.attempt);
+            is_current.then_some((up, tag.container))
+        }
+        Life::Absent | Life::Making { .. } | Life::Retrying { .. } | Life::Clearing { .. } | Life::Finished(_) => None,
+    }
+}
+
+pub(super) fn started(state: &mut State, tag: Tag, live: Live, now: Instant, commands: &mut Vec<Command>) {
+    let is_stopping = matches!(state.life, Life::Stopping(_));
+    let grace = state.drain.and_then(|drain| drain.grace);
+    let generation = state.generation;
+    let Some((up, index)) = up_of(state, tag) else { return };
+    if !matches!(up.slots[index].run, Run::Starting) {
+        return;
+    }
+    commands.push(Command::Watch { tag, id: live.id.clone() });
+    let pod = Arc::clone(&up.pod);
+    up.slots[index].run = Run::Running(live.clone());
+    if is_stopping {
+        up.kill(index, Cause::Pod, grace.unwrap_or(pod.grace), generation, now, commands);
+        return;
+    }
+    up.slots[index].probe = None;
+    up.begin(index, tag, &live, commands);
+}
+
+impl Up {
+    /// A container runs: without a startup probe it counts as started, else that probe comes first [5.13, 5.14].
+    pub fn begin(&mut self, index: usize, tag: Tag, live: &Live, commands: &mut Vec<Command>) {
+        let is_started = self.slots[index].started || self.pod.containers[index].startup.is_none();
+        if is_started {
+            self.set_started(index, tag, live, commands);
+        } else {
+            let (pod, live) = (Arc::clone(&self.pod), live.clone());
+            commands.push(Command::Probe { tag, role: Role::Startup, pod, live });
+        }
+    }
+
+    fn set_started(&mut self, index: usize, tag: Tag, live: &Live, commands: &mut Vec<Command>) {
+        let spec = &self.pod.containers[index];
+        let slot = &mut self.slots[index];
+        slot.started = true;
+        slot.ready |= spec.readiness.is_none();
+        for (role, probe) in [(Role::Liveness, &spec.liveness), (Role::Readiness, &spec.readiness)] {
+            if probe.is_some() {
+                commands.push(Command::Probe { tag, role, pod: Arc::clone(&self.pod), live: live.clone() });
+            }
+        }
+    }
+
+    fn tag(&self, generation: u64, index: usize) -> Tag {
+        Tag { generation, container: index, attempt: self.slots[index].attempt }
+    }
+
+    /// Asks a running container to end.
+    pub(super) fn kill(
+        &mut self,
+        index: usize,
+        cause: Cause,
+        grace: Duration,
+        generation: u64,
+        now: Instant,
+        commands: &mut Vec<Command>,
+    ) {
+        let (tag, grace) = (self.tag(generation, index), grace.max(LEAST_GRACE));
+        let slot = &mut self.slots[index];
+        let live = match &slot.run {
+            Run::Running(live) => live.clone(),
+            // a later request can only shorten [2.33]
+            Run::Killing { live, until, .. } if now + grace < *until => live.clone(),
+            Run::Killing { .. } | Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done => return,
+        };
+        commands.push(Command::Unprobe { container: index, roles: KILLING_ROLES });
+        commands.push(Command::Stop { tag, id: live.id.clone(), grace });
+        slot.run = Run::Killing { live, cause, until: now + grace, retry: None };
+    }
+
+    pub(super) fn shorten(&mut self, grace: Duration, generation: u64, now: Instant, commands: &mut Vec<Command>) {
+        for index in 0..self.slots.len() {
+            self.kill(index, Cause::Pod, grace, generation, now, commands);
+        }
+    }
+
+    /// The pod is to end: what does not run never will.
+    pub(super) fn stop(&mut self, grace: Duration, generation: u64, now: Instant, commands: &mut Vec<Command>) {
+        for slot in &mut self.slots {
+            match &slot.run {
+                Run::Waiting { .. } | Run::Pulling { .. } => slot.run = Run::Done,
+                Run::Starting | Run::Running(_) | Run::Killing { .. } | Run::Done => {}
+            }
+        }
+        self.shorten(grace, generation, now, commands);
+    }
+}
+
+pub(super) fn start_failed(
+    state: &mut State,
+    tag: Tag,
+    why: Why,
+    dead: Option<(String, Exit)>,
+    now: Instant,
+    commands: &mut Vec<Command>,
+) {
+    let is_stopping = matches!(state.life, Life::Stopping(_));
+    let Some((up, index)) = up_of(state, tag) else { return };
+    if !matches!(up.slots[index].run, Run::Starting) {
+        return;
+    }
+    match dead {
+        Some((id, exit)) => {
+            let ended = Ended { id, attempt: tag.attempt, at: now, started_at: None, exit, cause: Some(why.message) };
+            up.end_run(index, ended, None, is_stopping, commands);
+        }
+        None if is_stopping => up.slots[index].run = Run::Done,
+        None => up.slots[index].run = Run::Waiting { due: now + RETRY, after: None, why: Some(why) },
+    }
+}
+
+pub(super) fn exited(state: &mut State, tag: Tag, exit: Exit, now: Instant, commands: &mut Vec<Command>) {
+    let is_stopping = matches!(state.life, Life::Stopping(_));
+    let Some((up, index)) = up_of(state, tag) else { return };
+    let (live, cause) = match &up.slots[index].run {
+        Run::Running(live) => (live.clone(), None),
+        Run::Killing { live, cause, .. } => (live.clone(), Some(cause.clone())),
+        Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done => return,
+    };
+    commands.push(Command::Unprobe { container: index, roles: ALL_ROLES });
+    let words = match &cause {
+        Some(Cause::Probe(role)) => {
+            let slot = &up.slots[index];
+            Some(slot.probe.clone().unwrap_or_else(|| format!("{} probe failed", role.name())))
+        }
+        Some(Cause::Hand) => Some("stopped by hand".to_owned()),
+        Some(Cause::Pod) | None => None,
+    };
+    let started_at = Some(live.started_at);
+    let ended = Ended { id: live.id, attempt: tag.attempt, at: now, started_at, exit, cause: words };
+    up.end_run(index, ended, cause, is_stopping, commands);
+}
+
+impl Up {
+    /// Keeps the newest end, drops the one before, and decides by the restart policy what comes next [3.20].
+    pub fn end_run(
+        &mut self,
+        index: usize,
+        ended: Ended,
+        cause: Option<Cause>,
+        is_stopping: bool,
+        commands: &mut Vec<Command>,
+    ) {
+        let pod = Arc::clone(&self.pod);
+        let slot = &mut self.slots[index];
+        (slot.started, slot.ready, slot.probe) = (false, false, None);
+        let by_probe = matches!(cause, Some(Cause::Probe(_)));
+        let again = match pod.restart_policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => by_probe || ended.exit.code != 0,
+            RestartPolicy::Never => false,
+        };
+        let at = ended.at;
+        let before = slot.last.replace(ended);
+        if let Some(before) = &before {
+            let (attempt, id) = (before.attempt, before.id.clone());
+            commands.push(Command::Forget { pod: Arc::clone(&pod), container: index, attempt, id });
+        }
+        if is_stopping || !again {
+            slot.run = Run::Done;
+            return;
+        }
+        slot.attempt += 1;
+        slot.run = slot.waiting(at, by_probe, before.map(|ended| ended.at), &pod, index);
+    }
+}
+
+impl Slot {
+    /// The wait before the restart of a run that ended at `at`.
+    fn waiting(&self, at: Instant, by_probe: bool, before: Option<Instant>, pod: &Pod, index: usize) -> Run {
+        if by_probe {
+            // the kubelet kills and starts in one pass, so that only ends before this one count [3.27]
+            match before {
+                None => return Run::Waiting { due: at, after: None, why: None },
+                Some(before) if self.backoff.due(before).0 <= at => {
+                    return Run::Waiting { due: at, after: Some(before), why: None };
+                }
+                Some(_) => {}
+            }
+        }
+        let (due, delay) = self.backoff.due(at);
+        let why = (!delay.is_zero()).then(|| Why {
+            reason: "CrashLoopBackOff",
+            message: format!(
+                "back-off {} restarting failed container={} pod={}_{}({})",
+                go_duration(delay),
+                pod.containers[index].name,
+                pod.name,
+                pod.namespace,
+                pod.uid
+            ),
+        });
+        Run::Waiting { due, after: Some(at), why }
+    }
+}
+
+/// Whole seconds as Go prints them: `10s`, `1m20s`, `5m0s` [3.25].
+fn go_duration(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+pub(super) fn probed(
+    state: &mut State,
+    tag: Tag,
+    role: Role,
+    outcome: Result<(), String>,
+    verdict: Option<bool>,
+    now: Instant,
+    commands: &mut Vec<Command>,
+) {
+    let is_stopping = matches!(state.life, Life::Stopping(_));
+    let generation = state.generation;
+    let Some((up, index)) = up_of(state, tag) else { return };
+    let Some(live) = up.slots[index].live().cloned() else { return };
+    let is_killed = matches!(up.slots[index].run, Run::Killing { .. });
+    let slot = &mut up.slots[index];
+    if role == Role::Startup && slot.started {
+        return;
+    }
+    if !is_killed {
+        slot.probe = outcome.err().map(|message| format!("{} probe failed: {message}", role.name()));
+    }
+    match (role, verdict) {
+        (_, None) | (Role::Liveness, Some(true)) => {}
+        (Role::Readiness, Some(is_ready)) => slot.ready = is_ready && slot.started,
+        (Role::Startup, Some(true)) if !is_stopping && !is_killed => {
+            commands.push(Command::Unprobe { container: index, roles: &[Role::Startup] });
+            up.set_started(index, tag, &live, commands);
+        }
+        (Role::Startup | Role::Liveness, Some(false)) if !is_stopping && !is_killed => {
+            let spec = &up.pod.containers[index];
+            let probe = if role == Role::Startup { &spec.startup } else { &spec.liveness };
+            let grace = probe.as_ref().and_then(|probe| probe.grace).unwrap_or(up.pod.grace);
+            up.kill(index, Cause::Probe(role), grace, generation, now, commands);
+        }
+        (Role::Startup | Role::Liveness, Some(_)) => {}
+    }
+}
+
+impl Up {
+    /// Starts the first container that is due, unless another is being made; repeats stops that failed.
+    pub(super) fn advance(&mut self, generation: u64, now: Instant, commands: &mut Vec<Command>) {
+        self.stop_again(generation, now, commands);
+        if self.is_busy() {
+            return;
+        }
+        let is_due = |slot: &Slot| matches!(&slot.run, Run::Waiting { due, .. } if *due <= now);
+        let Some(index) = self.slots.iter().position(is_due) else { return };
+        let tag = self.tag(generation, index);
+        let slot = &mut self.slots[index];
+        if let Run::Waiting { after, why, .. } = &slot.run {
+            if let Some(after) = after {
+                slot.backoff.restart(*after, now);
+            }
+            slot.run = Run::Pulling { why: why.clone() };
+            commands.push(Command::Pull { tag, pod: Arc::clone(&self.pod) });
+        }
+    }
+
+    pub(super) fn stop_again(&mut self, generation: u64, now: Instant, commands: &mut Vec<Command>) {
+        for index in 0..self.slots.len() {
+            let tag = self.tag(generation, index);
+            if let Run::Killing { live, until, retry, .. } = &mut self.slots[index].run
+                && retry.is_some_and(|retry| retry <= now)
+            {
+                *retry = None;
+                let grace = until.saturating_duration_since(now).max(LEAST_GRACE);
+                commands.push(Command::Stop { tag, id: live.id.clone(), grace });
+            }
+        }
+    }
+}

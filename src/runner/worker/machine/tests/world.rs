@@ -1,0 +1,296 @@
+//! A world that does what the machine asks, when it is told to, and holds it to what must never happen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use super::*;
+
+/// Something asked for and not yet answered.
+#[derive(Debug, Clone)]
+enum Pending {
+    Sandbox(u64),
+    Clear(u64),
+    Pull(Tag),
+    Start(Tag),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) now: Instant,
+    pub(super) begin: Instant,
+    pending: VecDeque<Pending>,
+    sandbox: Option<(String, String)>,
+    /// Id, tag and whether its stop was asked for, by container's index.
+    pub(super) containers: BTreeMap<usize, Running>,
+    pub(super) over: bool,
+    pub(super) starts: Vec<(usize, u32, u64)>,
+    backoff: BTreeMap<(u64, usize), Entry>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    tag: Tag,
+    id: String,
+    watched: bool,
+    stopping: bool,
+}
+
+/// What may happen next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Happening {
+    WantA,
+    WantB,
+    WantNone,
+    Drain,
+    /// The oldest thing asked for is answered.
+    Succeeds,
+    Fails,
+    /// The newest thing asked for is answered before the others.
+    NewestSucceeds,
+    FirstExits,
+    LastExits,
+    /// Something about the past arrives late.
+    Stale,
+    LivenessFails,
+    StartupPasses,
+    Killed,
+    /// Time passes to the next deadline.
+    Later,
+    StopFails,
+}
+
+pub(super) const HAPPENINGS: [Happening; 15] = {
+    use Happening::*;
+    [
+        WantA,
+        WantB,
+        WantNone,
+        Drain,
+        Succeeds,
+        Fails,
+        NewestSucceeds,
+        FirstExits,
+        LastExits,
+        Stale,
+        LivenessFails,
+        StartupPasses,
+        Killed,
+        Later,
+        StopFails,
+    ]
+};
+
+impl World {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        World {
+            state: State::default(),
+            now,
+            begin: now,
+            pending: VecDeque::new(),
+            sandbox: None,
+            containers: BTreeMap::new(),
+            over: false,
+            starts: Vec::new(),
+            backoff: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn send(&mut self, event: Event) {
+        let commands = step(&mut self.state, event, self.now);
+        for command in commands {
+            self.obey(command);
+        }
+        self.check();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::MakeSandbox { generation, .. } => {
+                assert!(self.sandbox.is_none(), "a new sandbox while the old one is there");
+                assert!(self.containers.is_empty(), "a new revision before the old one is gone");
+                self.pending.push_back(Pending::Sandbox(generation));
+            }
+            Command::ClearSandbox { generation, .. } => {
+                assert!(self.containers.is_empty(), "a sandbox is cleared before its containers ended");
+                self.pending.push_back(Pending::Clear(generation));
+            }
+            Command::Pull { tag, .. } => self.pending.push_back(Pending::Pull(tag)),
+            Command::Start { tag, pod, sandbox } => {
+                let (id, revision) = self.sandbox.clone().unwrap();
+                assert_eq!((id, revision), (sandbox, pod.revision.clone()), "a start in another pod's sandbox");
+                assert!(!self.containers.contains_key(&tag.container), "two live copies of a container");
+                let is_pending =
+                    |pending: &Pending| matches!(pending, Pending::Start(other) if other.container == tag.container);
+                assert!(!self.pending.iter().any(is_pending), "two starts of a container");
+                let before = self
+                    .starts
+                    .iter()
+                    .rfind(|(index, _, generation)| *index == tag.container && *generation == tag.generation);
+                assert!(before.is_none_or(|(_, attempt, _)| tag.attempt >= *attempt), "an attempt went backwards");
+                self.pending.push_back(Pending::Start(tag));
+            }
+            Command::Watch { tag, id } => {
+                let running = self.containers.get_mut(&tag.container).unwrap();
+                assert_eq!(running.id, id);
+                running.watched = true;
+            }
+            Command::Stop { tag, id, grace } => {
+                assert!(grace >= Duration::from_secs(2), "less than the least grace");
+                if let Some(running) = self.containers.get_mut(&tag.container) {
+                    assert_eq!((running.id.as_str(), running.tag), (id.as_str(), tag));
+                    running.stopping = true;
+                }
+            }
+            Command::Forget { id, .. } => {
+                assert!(self.containers.values().all(|running| running.id != id), "a live container is forgotten");
+            }
+            Command::End => {
+                assert!(self.sandbox.is_none() && self.containers.is_empty(), "the worker left something behind");
+                self.over = true;
+            }
+            Command::RestSandbox { .. } => {
+                assert!(self.containers.is_empty(), "a sandbox rests while containers run");
+            }
+            Command::Probe { .. } | Command::Unprobe { .. } => {}
+        }
+    }
+
+    /// What holds after every step.
+    fn check(&mut self) {
+        for running in self.containers.values() {
+            assert!(running.watched, "a start without a watch on its end");
+        }
+        let generation = self.state.generation;
+        let Some(up) = self.state.up() else { return };
+        for (index, slot) in up.slots.iter().enumerate() {
+            assert!(!slot.ready || slot.started, "ready before it is started");
+            if let Some(entry) = slot.backoff.entry()
+                && let Some(before) = self.backoff.insert((generation, index), entry)
+            {
+                let age = |last: &Ended| last.at.saturating_duration_since(before.updated);
+                let ran_long = slot.last.as_ref().is_some_and(|last| age(last) > RESET);
+                assert!(entry.delay >= before.delay || ran_long, "the back-off shrank before its reset");
+            }
+        }
+    }
+
+    /// `false`: nothing of the kind can happen now.
+    pub(super) fn happen(&mut self, happening: Happening, a: &Arc<Pod>, b: &Arc<Pod>) -> bool {
+        // whoever gets End makes a new worker for the next wish
+        if self.over {
+            return false;
+        }
+        match happening {
+            Happening::WantA => self.send(Event::Wanted(Some(Arc::clone(a)))),
+            Happening::WantB => self.send(Event::Wanted(Some(Arc::clone(b)))),
+            Happening::WantNone => self.send(Event::Wanted(None)),
+            Happening::Drain => self.send(Event::Drain(Drain { grace: Some(Duration::from_secs(3)) })),
+            Happening::Succeeds => {
+                let Some(pending) = self.pending.pop_front() else { return false };
+                self.succeed(pending, a, b);
+            }
+            Happening::NewestSucceeds => {
+                if self.pending.len() < 2 {
+                    return false;
+                }
+                let Some(pending) = self.pending.pop_back() else { return false };
+                self.succeed(pending, a, b);
+            }
+            Happening::Fails => {
+                let Some(pending) = self.pending.pop_front() else { return false };
+                self.send(match pending {
+                    Pending::Sandbox(generation) => Event::SandboxFailed { generation, why: why("FailedMount") },
+                    Pending::Clear(generation) => Event::SandboxStuck { generation },
+                    Pending::Pull(tag) => Event::PullFailed { tag, why: why("ErrImagePull") },
+                    Pending::Start(tag) => Event::StartFailed { tag, why: why("CreateContainerError"), dead: None },
+                });
+            }
+            Happening::FirstExits => {
+                let Some((_, running)) = self.containers.pop_first() else { return false };
+                self.send(Event::Exited { tag: running.tag, exit: exit(1) });
+            }
+            Happening::LastExits => {
+                if self.containers.len() < 2 {
+                    return false;
+                }
+                let Some((_, running)) = self.containers.pop_last() else { return false };
+                self.send(Event::Exited { tag: running.tag, exit: exit(0) });
+            }
+            Happening::Stale => {
+                let tag = Tag { generation: self.state.generation.wrapping_sub(1), container: 0, attempt: 0 };
+                self.send(Event::Exited { tag, exit: exit(3) });
+                self.send(Event::Pulled { tag });
+                self.send(Event::SandboxGone { generation: tag.generation });
+            }
+            Happening::LivenessFails => {
+                let Some(running) = self.containers.values().next() else { return false };
+                let (tag, outcome) = (running.tag, Err("no".to_owned()));
+                self.send(Event::Probed { tag, role: Role::Liveness, outcome, verdict: Some(false) });
+            }
+            Happening::StartupPasses => {
+                let Some(running) = self.containers.values().next() else { return false };
+                let tag = running.tag;
+                self.send(Event::Probed { tag, role: Role::Startup, outcome: Ok(()), verdict: Some(true) });
+            }
+            Happening::Killed => {
+                let Some(running) = self.containers.values().next() else { return false };
+                let id = running.id.clone();
+                self.send(Event::Kill { id });
+            }
+            Happening::Later => {
+                let Some(deadline) = self.state.deadline() else { return false };
+                self.now = self.now.max(deadline);
+                self.send(Event::Due);
+            }
+            Happening::StopFails => {
+                let Some(running) = self.containers.values().find(|running| running.stopping) else { return false };
+                let tag = running.tag;
+                self.send(Event::StopFailed { tag });
+            }
+        }
+        true
+    }
+
+    fn succeed(&mut self, pending: Pending, a: &Arc<Pod>, b: &Arc<Pod>) {
+        match pending {
+            Pending::Sandbox(generation) => {
+                let id = format!("s{generation}");
+                let Life::Making { pod, .. } = &self.state.life else { panic!("nobody waits for the sandbox") };
+                assert!([a, b].iter().any(|known| known.revision == pod.revision));
+                self.sandbox = Some((id.clone(), pod.revision.clone()));
+                let attempts = vec![0; pod.containers.len()];
+                self.send(Event::SandboxReady { generation, id, attempts });
+            }
+            Pending::Clear(generation) => {
+                self.sandbox = None;
+                self.send(Event::SandboxGone { generation });
+            }
+            Pending::Pull(tag) => self.send(Event::Pulled { tag }),
+            Pending::Start(tag) => {
+                let live = live(tag);
+                let running = Running { tag, id: live.id.clone(), watched: false, stopping: false };
+                self.starts.push((tag.container, tag.attempt, tag.generation));
+                self.containers.insert(tag.container, running);
+                self.send(Event::Started { tag, live });
+            }
+        }
+    }
+
+    /// Everything asked for works out, and whatever is stopped ends.
+    pub(super) fn settle(&mut self, a: &Arc<Pod>, b: &Arc<Pod>) {
+        for _ in 0..100 {
+            let stopping = self.containers.values().find(|running| running.stopping).map(|running| running.tag);
+            if self.over {
+                return;
+            } else if let Some(tag) = stopping {
+                self.containers.remove(&tag.container);
+                self.send(Event::Exited { tag, exit: exit(143) });
+            } else if !self.happen(Happening::Succeeds, a, b) && !self.happen(Happening::Later, a, b) {
+                return;
+            }
+        }
+        panic!("it never comes to rest: {:?}", self.state);
+    }
+}
