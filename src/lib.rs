@@ -17,7 +17,9 @@ pub mod phase;
 pub mod plan;
 pub mod preflight;
 
+pub mod api;
 pub mod apply;
+pub mod host;
 pub mod image;
 pub mod runner;
 

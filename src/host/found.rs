@@ -1,0 +1,44 @@
+//! Looks at what a plan depends on: the files that are desired, and what the journal says of them.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::journal;
+use crate::desired::{Desired, pki};
+use crate::error::{Context, Result};
+use crate::layout::Layout;
+use crate::phase;
+use crate::plan::found::{Found, FoundFile};
+
+/// Reads every file that is desired. A file that may not be read is found unreadable; other failures are errors.
+pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found> {
+    let config = &desired.config;
+    let certificates =
+        desired.certificates.iter().flat_map(|file| [file.certificate_path(config), file.key_path(config)]);
+    let (key, public) = pki::service_account_paths(config);
+    let kubeconfigs = desired.kubeconfigs.iter().map(|file| file.path());
+    let manifests = desired.manifests.iter().map(|manifest| phase::manifest_path(manifest.component));
+    let paths: Vec<PathBuf> = certificates.chain([key, public]).chain(kubeconfigs).chain(manifests).collect();
+
+    let mut files = BTreeMap::new();
+    for path in paths {
+        let place = layout.under(&path);
+        let file = match std::fs::read(&place) {
+            Ok(content) => FoundFile::Content(content),
+            Err(error) if error.kind() == ErrorKind::NotFound => FoundFile::Absent,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => FoundFile::Unreadable,
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", place.display())),
+        };
+        files.insert(path, file);
+    }
+    // without root the journal cannot be read, and a dry run does without
+    let written = journal::read(layout).map(|record| record.written).or_else(|error| {
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        let denied = denied.map(std::io::Error::kind).any(|kind| kind == ErrorKind::PermissionDenied);
+        if denied { Ok(BTreeMap::new()) } else { Err(error) }
+    })?;
+    Ok(Found { files, written, now })
+}

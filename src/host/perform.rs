@@ -1,0 +1,184 @@
+//! Performs init's plan on the machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::daemon::{self, RunnerOptions};
+use super::journal::{self, Journal};
+use super::lock::InstanceLock;
+use super::wait::Wait;
+use super::writer::Writer;
+use crate::api::{ApiServer, Endpoint};
+use crate::apply::Perform;
+use crate::desired::manifest::Manifest;
+use crate::desired::pki::Authority;
+use crate::desired::{Desired, object};
+use crate::error::{Context, Result};
+use crate::layout::Layout;
+use crate::phase::undo::{Made, MadeKind};
+use crate::plan::{Action, Condition, Step};
+
+/// Gets an image into the store; the command line draws the progress.
+pub type ObtainImage =
+    dyn Fn(&str, crate::image::policy::PullPolicy) -> futures_util::future::BoxFuture<'static, Result<()>>;
+
+pub struct Host<'a> {
+    layout: Layout,
+    desired: &'a Desired,
+    writer: Writer,
+    journal: Arc<Journal>,
+    obtain_image: Box<ObtainImage>,
+    tell: Box<dyn Fn(String) + 'a>,
+    now: jiff::Timestamp,
+}
+
+impl<'a> Host<'a> {
+    pub fn new(
+        layout: Layout,
+        lock: &InstanceLock,
+        desired: &'a Desired,
+        now: jiff::Timestamp,
+        obtain_image: Box<ObtainImage>,
+        tell: Box<dyn Fn(String) + 'a>,
+    ) -> Result<Host<'a>> {
+        let journal = Arc::new(Journal::open(&layout, &lock.made)?);
+        let moment = time::OffsetDateTime::from_unix_timestamp(now.as_second())?;
+        let writer = Writer::new(layout.clone(), layout.clone(), desired.config.encryption_algorithm, moment);
+        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now })
+    }
+
+    /// What a step is about to make and is not there, missing parents first.
+    fn about_to_make(&self, step: &Step) -> Vec<Made> {
+        let data_dir = self.desired.config.etcd.local().map(|member| member.data_dir.as_path());
+        let mut made = Vec::new();
+        let mut add = |kind, path: &Path| {
+            made.push(Made { phase: step.phase.to_owned(), kind, path: path.to_owned() });
+        };
+        let mut paths: Vec<(&Path, bool)> = Vec::new();
+        let unit = daemon::makes(&self.layout);
+        for action in &step.actions {
+            let is_directory = matches!(action, Action::MakeDirectory { .. });
+            paths.extend(action.makes().into_iter().map(|path| (path, is_directory)));
+            if let Action::WriteKubeconfig { file, .. } = action {
+                let path = file.path();
+                if !self.layout.under(&path).exists() {
+                    add(MadeKind::File, &path);
+                }
+            }
+            if matches!(action, Action::StartRunner) {
+                unit.iter().for_each(|path| add(MadeKind::File, path));
+            }
+        }
+        for (path, is_directory) in paths {
+            let place = self.layout.under(path);
+            for missing in journal::missing(place.parent().unwrap_or(Path::new("/"))) {
+                if let Ok(missing) = missing.strip_prefix(self.layout.root()) {
+                    add(MadeKind::Directory, &Path::new("/").join(missing));
+                }
+            }
+            let is_empty = || std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
+            match is_directory {
+                true if Some(path) == data_dir && (!place.exists() || is_empty()) => add(MadeKind::Tree, path),
+                true if !place.exists() => add(MadeKind::Directory, path),
+                false if !place.exists() => add(MadeKind::File, path),
+                _ => {}
+            }
+        }
+        made
+    }
+
+    fn manifest(&self, component: &str) -> Result<&Manifest> {
+        let found = self.desired.manifests.iter().find(|manifest| manifest.component.name() == component);
+        found.with_context(|| format!("there is no manifest of {component}"))
+    }
+
+    async fn wait(&self, condition: Condition) -> Result<()> {
+        let manifest = self.manifest(condition.component())?;
+        let endpoint = match condition {
+            Condition::ApiServerReady => {
+                Endpoint::readyz(&self.powerful_kubeconfig()?, &self.desired.config.local_server()).await?
+            }
+            _ => {
+                let container = manifest.pod.spec.as_ref().and_then(|spec| spec.containers.first());
+                let container = container.with_context(|| format!("{} has no container", condition.component()))?;
+                let node_ip = self.desired.config.local_api_endpoint.advertise_address.to_string();
+                Endpoint::of_startup_probe(container, &node_ip)?
+            }
+        };
+        let patience = self.desired.config.timeouts.control_plane_component_health_check;
+        Wait { layout: &self.layout, condition, manifest, endpoint, patience, tell: &*self.tell }.run().await
+    }
+
+    fn kubeconfig(&self, name: &str) -> Result<String> {
+        let file = self.desired.kubeconfigs.iter().find(|file| file.name == name);
+        let file = file.with_context(|| format!("there is no kubeconfig `{name}`"))?;
+        Ok(String::from_utf8_lossy(&self.writer.read(&file.path())?).into_owned())
+    }
+
+    /// Of the user that no missing role can lock out: `system:masters` [2].
+    fn powerful_kubeconfig(&self) -> Result<String> {
+        self.kubeconfig("super-admin").or_else(|_| self.kubeconfig("admin"))
+    }
+
+    async fn apply_objects(&self, step: &str) -> Result<()> {
+        // the rights of `admin.conf` are the first object; everything after proves that they work
+        let kubeconfig = match step {
+            "wait-control-plane/admin-rbac" => self.powerful_kubeconfig()?,
+            _ => self.kubeconfig("admin")?,
+        };
+        let server = ApiServer::connect(&kubeconfig, &self.desired.config.local_server()).await?;
+        let patience = self.desired.config.timeouts.kubernetes_api_call;
+        for object in object::of_step(step, &self.desired.config, &self.late()?)? {
+            server.apply(&object, patience).await?;
+        }
+        Ok(())
+    }
+
+    fn late(&self) -> Result<object::Late> {
+        let base = self.desired.config.certificates_dir.join(Authority::Kubernetes.base());
+        let pem = self.writer.read(&base.with_extension("crt"))?;
+        Ok(object::Late {
+            ca_certificate_pem: String::from_utf8_lossy(&pem).into_owned(),
+            now: self.now,
+            proxy_environment: self.desired.proxy_environment.clone(),
+        })
+    }
+}
+
+impl Perform for Host<'_> {
+    /// Writes the whole plan's makings into the journal, once and durably, and begins making keys.
+    async fn prepare(&self, steps: &[&Step]) -> Result<()> {
+        self.writer.prepare(steps);
+        let mut about_to_make = BTreeMap::new();
+        for (index, made) in steps.iter().flat_map(|step| self.about_to_make(step)).enumerate() {
+            about_to_make.entry(made.path.clone()).or_insert((index, made));
+        }
+        let mut about_to_make: Vec<_> = about_to_make.into_values().collect();
+        about_to_make.sort_by_key(|(index, _)| *index);
+        let about_to_make: Vec<_> = about_to_make.into_iter().map(|(_, made)| made).collect();
+        self.journal.announce(&about_to_make)
+    }
+
+    async fn perform(&self, step: &Step, action: &Action) -> Result<()> {
+        if self.writer.perform(step, action).await? {
+            if let Action::WriteFile { path, content, .. } = action {
+                self.journal.wrote(path, content.as_bytes())?;
+            }
+            return Ok(());
+        }
+        match action {
+            Action::ObtainImage { reference, policy } => (self.obtain_image)(reference, *policy).await,
+            Action::StartRunner => {
+                let options = RunnerOptions {
+                    node_name: self.desired.config.node.name.clone(),
+                    node_ip: self.desired.config.local_api_endpoint.advertise_address.to_string(),
+                };
+                daemon::start(&self.layout, &options).await
+            }
+            Action::Await(condition) => self.wait(*condition).await,
+            Action::ApplyObjects { step } => self.apply_objects(step).await,
+            other => anyhow::bail!("init does not know how to {other}"),
+        }
+    }
+}

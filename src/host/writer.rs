@@ -1,0 +1,150 @@
+//! Performs the actions that make files: on the machine, or below `--out` for a dry run. The bytes, modes and
+//! directories are the same, since it is the same code.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::keys::{self, KeyPool};
+use crate::config::EncryptionAlgorithm;
+use crate::desired::issue::{self, BACK_DATE, Key, SigningAuthority};
+use crate::desired::kubeconfig;
+use crate::desired::pki::CertificateFile;
+use crate::error::{Context, Result};
+use crate::files::{self, Durability};
+use crate::layout::{Layout, PUBLIC_FILE, SECRET_FILE};
+use crate::plan::{Action, KeyPairPaths, Step};
+
+/// Writes below `target`; what is not there is read below `machine`, where kept files are.
+#[derive(Debug)]
+pub struct Writer {
+    pub target: Layout,
+    pub machine: Layout,
+    durability: Durability,
+    pub algorithm: EncryptionAlgorithm,
+    /// One moment for every certificate of the run [1.4].
+    pub now: time::OffsetDateTime,
+    keys: KeyPool,
+    authorities: Mutex<HashMap<PathBuf, Arc<SigningAuthority>>>,
+}
+
+impl Writer {
+    pub fn new(target: Layout, machine: Layout, algorithm: EncryptionAlgorithm, now: time::OffsetDateTime) -> Writer {
+        // a dry run's tree can be made again
+        let durability = if target == machine { Durability::Synced } else { Durability::Cached };
+        Writer { target, machine, durability, algorithm, now, keys: KeyPool::default(), authorities: Mutex::default() }
+    }
+
+    /// Begins making the keys that these steps need.
+    pub fn prepare(&self, steps: &[&Step]) {
+        let needing = steps.iter().filter(|step| step.actions.iter().any(Action::needs_key));
+        self.keys.begin(self.algorithm, needing.map(|step| step.name()).collect());
+    }
+
+    /// Performs the action if it makes files or directories; `false` if it is none of those.
+    pub async fn perform(&self, step: &Step, action: &Action) -> Result<bool> {
+        match action {
+            Action::MakeDirectory { path, mode } => {
+                files::make_directory(&self.target.under(path), *mode)?;
+            }
+            Action::WriteFile { path, mode, content } => {
+                self.write(path, content.as_bytes().to_vec(), *mode).await?;
+            }
+            Action::IssueCertificate { file, paths, reuse_key, signer } => {
+                let key = match reuse_key {
+                    true => self.read_key(&paths.key)?,
+                    false => self.keys.take(&step.name()).await?,
+                };
+                self.issue(file, paths, key, *reuse_key, signer.as_ref()).await?;
+            }
+            Action::WriteServiceAccountKey { key: key_path, public, reuse_key } => {
+                let key = match reuse_key {
+                    true => self.read_key(key_path)?,
+                    false => self.keys.take(&step.name()).await?,
+                };
+                if !reuse_key {
+                    self.write(key_path, key.to_pem().reveal().into(), SECRET_FILE).await?;
+                }
+                self.write(public, key.public_pem().into_bytes(), SECRET_FILE).await?;
+            }
+            Action::WriteKubeconfig { file, authority } => {
+                let key = self.keys.take(&step.name()).await?;
+                let signer = self.authority(authority)?;
+                let certificate =
+                    issue::leaf(&file.client, &key, &signer, signer.not_before(), self.now, keys::serial()?)?;
+                let text = kubeconfig::render(file, signer.certificate_pem(), &certificate, &key.to_pem())?;
+                self.write(&file.path(), text.into_bytes(), SECRET_FILE).await?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The key goes first: a key without a certificate is what an interrupted run leaves, and the next one uses it.
+    async fn issue(
+        &self,
+        file: &CertificateFile,
+        paths: &KeyPairPaths,
+        key: Key,
+        reuse_key: bool,
+        signer: Option<&KeyPairPaths>,
+    ) -> Result<()> {
+        let serial = keys::serial()?;
+        let certificate = match signer {
+            None => issue::authority(&file.spec, &key, self.now, serial),
+            Some(signer) => {
+                let signer = self.authority(signer)?;
+                issue::leaf(&file.spec, &key, &signer, self.now - BACK_DATE, self.now, serial)
+            }
+        }
+        .with_context(|| format!("cannot make `{}`", paths.certificate.display()))?;
+        if !reuse_key {
+            self.write(&paths.key, key.to_pem().reveal().into(), SECRET_FILE).await?;
+        }
+        self.write(&paths.certificate, certificate.clone().into_bytes(), PUBLIC_FILE).await?;
+        if signer.is_none() {
+            let authority = Arc::new(SigningAuthority::new(certificate, key)?);
+            self.remember(&paths.certificate, authority);
+        }
+        Ok(())
+    }
+
+    fn remember(&self, path: &Path, authority: Arc<SigningAuthority>) {
+        self.authorities.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(path.to_owned(), authority);
+    }
+
+    /// An authority made in this run, or read from disk.
+    pub fn authority(&self, paths: &KeyPairPaths) -> Result<Arc<SigningAuthority>> {
+        let known = self.authorities.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(authority) = known.get(&paths.certificate) {
+            return Ok(authority.clone());
+        }
+        drop(known);
+        let certificate = String::from_utf8_lossy(&self.read(&paths.certificate)?).into_owned();
+        let authority = SigningAuthority::new(certificate, self.read_key(&paths.key)?)
+            .with_context(|| format!("cannot sign with `{}`", paths.certificate.display()))?;
+        let authority = Arc::new(authority);
+        self.remember(&paths.certificate, authority.clone());
+        Ok(authority)
+    }
+
+    fn read_key(&self, path: &Path) -> Result<Key> {
+        Key::from_pem(&self.read(path)?).with_context(|| format!("cannot use `{}`", path.display()))
+    }
+
+    /// A file of the node: of this run, or kept.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        for layout in [&self.target, &self.machine] {
+            if let Some(content) = files::read_if_exists(&layout.under(path))? {
+                return Ok(content);
+            }
+        }
+        anyhow::bail!("`{}` does not exist", path.display())
+    }
+
+    /// On a thread of its own, since a write waits for the disk.
+    async fn write(&self, path: &Path, content: Vec<u8>, mode: u32) -> Result<()> {
+        let (path, durability) = (self.target.under(path), self.durability);
+        tokio::task::spawn_blocking(move || files::write_whole(&path, &content, mode, durability)).await?
+    }
+}
