@@ -11,6 +11,8 @@
 //! Decisions are made in pure code, as values; effects are too dumb to need many tests. A module uses only those
 //! listed below it here, `host` and `runner` do not use each other, and a test holds both rules.
 
+pub mod cli;
+
 pub mod config;
 pub mod desired;
 pub mod phase;

@@ -1,0 +1,109 @@
+//! The command line: one short file per command; clap's types stay in here.
+
+pub mod images;
+pub mod init;
+pub mod logs;
+pub mod phases;
+pub mod ps;
+pub mod report;
+pub mod reset;
+pub mod runner;
+pub mod status;
+pub mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::{self, Context, Exit, Result};
+use crate::layout::Layout;
+use report::Report;
+
+/// Turns a bare Linux machine into a Kubernetes control plane.
+#[derive(Debug, Parser)]
+#[command(name = "bootstrap", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Put every path under DIR
+    #[arg(long, value_name = "DIR", default_value = "/", global = true, help_heading = "Global options")]
+    root: PathBuf,
+    /// Say more about what goes on; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Global options")]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the control plane up
+    Init(Box<init::InitArgs>),
+    /// Take away what init made
+    Reset(reset::ResetArgs),
+    /// List the phases of init
+    Phases(phases::PhasesArgs),
+    /// Run the static pods in the foreground
+    Runner(runner::RunnerArgs),
+    /// Show every pod and container, also while the API is down
+    Status(status::StatusArgs),
+    /// Show a container's log
+    Logs(logs::LogsArgs),
+    /// List the containers
+    Ps(ps::PsArgs),
+    /// Stop one container; its pod's restart policy then applies
+    Stop(stop::StopArgs),
+    /// List, pull, import and build images
+    Images(images::ImagesArgs),
+}
+
+/// What a command gets besides its own arguments.
+#[derive(Debug)]
+pub struct Invocation {
+    pub layout: Layout,
+    pub report: Report,
+}
+
+/// Parses the command line, runs the command and reports its failure.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let code = if usage.use_stderr() { Exit::Usage as u8 } else { 0 };
+            // a closed pipe is the reader's choice
+            let _ = usage.print();
+            return ExitCode::from(code);
+        }
+    };
+    let report = Report::new();
+    match run(cli, &report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report.failure(&failure);
+            ExitCode::from(error::exit_of(&failure) as u8)
+        }
+    }
+}
+
+fn run(cli: Cli, report: &Report) -> Result<()> {
+    let root = std::path::absolute(&cli.global.root).context("cannot make `--root` absolute")?;
+    report.log(cli.global.verbose, matches!(cli.command, Command::Runner(_)));
+    let context = Invocation { layout: Layout::new(root), report: report.clone() };
+    match cli.command {
+        Command::Init(args) => init::run(*args, &context),
+        Command::Reset(args) => reset::run(args, &context),
+        Command::Phases(args) => phases::run(args, &context),
+        Command::Runner(args) => runner::run(args, &context),
+        Command::Status(args) => status::run(args, &context),
+        Command::Logs(args) => logs::run(args, &context),
+        Command::Ps(args) => ps::run(args, &context),
+        Command::Stop(args) => stop::run(args, &context),
+        Command::Images(args) => images::run(args, &context),
+    }
+}

@@ -1,0 +1,119 @@
+//! `bootstrap init`: bring the control plane up, or show what that would do.
+
+mod dry_run;
+mod flags;
+mod images;
+mod progress;
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use self::flags::ConfigFlags;
+use super::Invocation;
+use super::images::pull::RegistryArgs;
+use crate::config::Config;
+use crate::config::file::FileInput;
+use crate::config::resolve::resolve;
+use crate::desired::Desired;
+use crate::error::{Context, Fault, Result};
+use crate::host::{facts, found};
+use crate::phase::{self, Selection};
+use crate::plan::Plan;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct InitArgs {
+    #[command(subcommand)]
+    command: Option<InitCommand>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum InitCommand {
+    /// Run one phase, or one step of it: `certs`, `certs/apiserver`, `certs apiserver`
+    Phase {
+        /// The phase, with its step behind a `/` or as a word of its own
+        #[arg(required = true, num_args = 1..=2, value_name = "NAME[/ITEM]")]
+        name: Vec<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    #[command(flatten)]
+    config: ConfigFlags,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: write the files that init would write below DIR, as if DIR were /
+    #[arg(long, value_name = "DIR", requires = "dry_run")]
+    out: Option<PathBuf>,
+    /// How to tell what happens: text for people, one JSON object per event for programs
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(flatten)]
+    registries: RegistryArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Everything that is decided before anything is done.
+struct Decided {
+    desired: Desired,
+    plan: Plan,
+    selection: Selection,
+    now: jiff::Timestamp,
+}
+
+pub fn run(args: InitArgs, invocation: &Invocation) -> Result<()> {
+    let (only, options) = match args.command {
+        Some(InitCommand::Phase { name, options }) => (Some(name.join("/")), options),
+        None => (None, args.options),
+    };
+    let decided = decide(only.as_deref(), &options, invocation)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if options.dry_run || decided.desired.config.dry_run {
+        return runtime.block_on(dry_run::run(&decided, options.out.as_deref(), invocation));
+    }
+    let done = runtime.block_on(run::run(&decided, &options, invocation));
+    // a key or a layer that nobody waits for any more
+    runtime.shutdown_background();
+    done
+}
+
+/// Reads configuration and machine, and decides. Nothing is changed.
+fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Result<Decided> {
+    let mut facts = facts::gather(&invocation.layout)?;
+    let file = options.config.file.as_deref().map(read_config).transpose()?;
+    let config: Config = resolve(&options.config.to_flags(), file, &facts).map_err(Fault::from)?;
+    for warning in &config.warnings {
+        invocation.report.warning(warning);
+    }
+    facts.external_ca = facts::has_external_ca(&invocation.layout, &config.certificates_dir);
+    let patches = config.patches_directory.as_deref().map(facts::patches).transpose()?.unwrap_or_default();
+    let desired = Desired::new(config, &facts, &patches)?;
+    let found = found::look(&invocation.layout, &desired, facts.now)?;
+    let everything = phase::plan(&desired, &found, &Selection::default());
+    let known: Vec<_> = everything.steps.iter().map(|step| step.name()).collect();
+    let selection = Selection::new(only, &desired.config.skip_phases, &known)?;
+    let plan = phase::plan(&desired, &found, &selection);
+    plan.refusals()?;
+    Ok(Decided { desired, plan, selection, now: facts.now })
+}
+
+fn read_config(path: &std::path::Path) -> Result<FileInput> {
+    let read = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let content = read.map_err(|error| Fault::usage("no configuration").because(error))?;
+    let text = String::from_utf8(content)
+        .map_err(|_| Fault::usage(format!("the configuration `{}` is not UTF-8", path.display())))?;
+    Ok(FileInput { name: path.display().to_string(), text })
+}

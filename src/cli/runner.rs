@@ -1,0 +1,57 @@
+//! `bootstrap runner`: the static pods, in the foreground.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Invocation;
+use crate::error::{Context, Fault, Result};
+use crate::host::facts;
+use crate::image::pull::Puller;
+use crate::runner::runtime::embedded::{Embedded, Settings};
+use crate::runner::{self, Options};
+
+#[derive(Debug, Args)]
+pub struct RunnerArgs {
+    /// Name of this node, the suffix of every pod's name [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// Address of this node [default: that of the default route]
+    #[arg(long, value_name = "IP")]
+    node_ip: Option<IpAddr>,
+    /// Directory of manifests, or one manifest [default: /etc/kubernetes/manifests]
+    #[arg(long, value_name = "PATH")]
+    manifests: Option<PathBuf>,
+    /// Leave the session of whoever started it
+    #[arg(long, hide = true)]
+    detach: bool,
+}
+
+pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Fault::usage("the user is not root").hint("run it as root").into());
+    }
+    if args.detach {
+        // fails only for a leader of a process group, which is detached enough
+        let _ = nix::unistd::setsid();
+    }
+    let layout = &invocation.layout;
+    let facts = facts::gather(layout)?;
+    let manifests =
+        args.manifests.map(std::path::absolute).transpose().context("cannot make `--manifests` absolute")?;
+    let options = Options {
+        layout: layout.clone(),
+        node_name: args.node_name.unwrap_or(facts.hostname).trim().to_lowercase(),
+        node_ip: args
+            .node_ip
+            .or(facts.default_address)
+            .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
+        manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
+    };
+    // one thread: what the runner does all day is wait
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(runner::run(options, |layout| async move {
+        Embedded::open(&layout, Puller::open(&layout)?, Settings::default()).await
+    }))
+}

@@ -1,0 +1,9 @@
+//! Parse, run, print: the error's chain, its hint, its exit code.
+
+fn main() -> std::process::ExitCode {
+    // The shim and the container's first process must never live in a process with threads.
+    if let Some(code) = bootstrap::runner::runtime::shim::main_if_shim() {
+        return code;
+    }
+    bootstrap::cli::main()
+}
