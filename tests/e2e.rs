@@ -1,0 +1,14 @@
+//! The real control plane, end to end: etcd, kube-apiserver, kube-controller-manager and kube-scheduler under the
+//! program as a user runs it. docs/testing.md says which versions.
+
+mod again;
+mod cluster;
+mod commands;
+mod dry_run;
+mod failures;
+mod input;
+mod interrupted;
+mod kills;
+mod reboot;
+mod reset;
+mod security;

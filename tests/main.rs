@@ -1,0 +1,25 @@
+//! The integration tests: one crate.
+#![allow(clippy::unwrap_used)]
+
+/// The objects for the nodes of a cluster.
+mod addons;
+/// `init --dry-run`.
+mod dry_run;
+/// The real control plane, end to end.
+mod e2e;
+/// Golden files.
+mod golden;
+/// Images: archives, registries, binaries.
+mod images;
+/// The rules of the architecture.
+mod layers;
+/// Static pod manifests and API objects.
+mod manifests;
+/// Wrong input.
+mod refusals;
+/// The runner with a runtime that runs nothing.
+mod runner;
+/// The embedded runtime with real containers.
+mod runtime;
+/// What the tests share.
+mod support;

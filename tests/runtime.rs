@@ -1,0 +1,9 @@
+//! Real containers on this machine, each test under a root of its own.
+//!
+//! Needs root, a Linux kernel with overlayfs and control groups, and a static busybox.
+
+mod case;
+mod confinement;
+mod lifecycle;
+mod output;
+mod recovery;
