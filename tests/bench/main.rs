@@ -107,8 +107,8 @@ impl Kind {
         let init = product.init();
         self.ready.took(init.ready);
         self.done.took(init.done);
-        product.container_starts().into_iter().for_each(|time| self.container.add(time));
         look(&product);
+        product.container_starts().into_iter().for_each(|time| self.container.add(time));
         self.reset.took(product.reset());
     }
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bootstrap::control::{ContainerState, Status};
+use bootstrap::control::{ContainerState, ContainerStatus, Status};
 use jiff::Timestamp;
 use procfs::process::Process;
 use tempfile::TempDir;
 
-use crate::support::components::{COMPONENTS, NAMES};
+use crate::support::components::COMPONENTS;
 use crate::support::{images, sweep};
 use crate::wait;
 
@@ -101,19 +101,31 @@ impl Product {
         (begin.elapsed(), tree)
     }
 
-    /// Milliseconds from a pod's start to its container's, as the runner's log tells them: sandbox, image and all.
+    /// Milliseconds from the end of a container to its successor's running, as the runner's log tells them: the
+    /// decision, the new container's creation and its start.
     pub(crate) fn container_starts(&self) -> Vec<f64> {
+        ["kube-scheduler", "kube-controller-manager"].map(|name| self.restart(name)).into()
+    }
+
+    fn restart(&self, name: &str) -> f64 {
+        let container = || {
+            let output = self.command(&["status", "-o", "json"]).stdout(Stdio::piped()).output().unwrap();
+            let status: Status = serde_json::from_slice(&output.stdout).unwrap();
+            let mut containers = status.pods.into_iter().flat_map(|pod| pod.containers);
+            containers.find(|container| container.name == name).unwrap()
+        };
+        let id = container().id.unwrap();
+        assert!(self.command(&["stop", &id]).stdout(Stdio::null()).status().unwrap().success());
+        while !matches!(container(), ContainerStatus { restarts: 1, state: ContainerState::Running { .. }, .. }) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let log = fs::read_to_string(self.root.join("var/log/bootstrap-runner.log")).unwrap();
-        let moment = |text: String| {
-            let line = log.lines().find(|line| line.contains(&text));
-            let line = line.unwrap_or_else(|| panic!("`{text}` is not in the runner's log:\n{log}"));
+        let moment = |text: &str| {
+            let line = log.lines().rfind(|line| line.contains(&format!("{name}: {text}")));
+            let line = line.unwrap_or_else(|| panic!("`{name}: {text}` is not in the runner's log:\n{log}"));
             line.split(' ').next().unwrap().parse::<Timestamp>().unwrap()
         };
-        let took = |name: &str| {
-            let (begin, end) = (moment(format!("{name}-node: starting")), moment(format!("{name}: started")));
-            end.duration_since(begin).as_secs_f64() * 1000.0
-        };
-        NAMES.map(took).into()
+        moment("started (").duration_since(moment("ended:")).as_secs_f64() * 1000.0
     }
 
     /// Watches what init has left running.
