@@ -4,8 +4,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use bootstrap::image::pull::Puller;
 use bootstrap::linux::cgroup::Cgroups;
 use bootstrap::linux::pidfd::PidFd;
+use bootstrap::runner::runtime::embedded::Embedded;
 use bootstrap::runner::runtime::{ContainerState, Runtime};
 use nix::libc::{SIGKILL, SIGTERM};
 
@@ -137,6 +139,28 @@ async fn the_next_runner_finds_everything() {
     case.runtime.stop_container(&orphaned.id, Duration::ZERO).await.unwrap();
     let exit = case.wait(&orphaned).await;
     assert!(!exit.code_known || exit.signal == 9, "{exit:?}");
+    case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_not_taken_for_garbage() {
+    let mut case = Case::new().await;
+    let container = case.run("sleep 600").await;
+    let pid = case.pid_of(&container).await;
+    let state = case.state_directory(&container);
+    for file in [state.parent().unwrap().join("sandbox.json"), state.join("container.json")] {
+        let aside = case.path("aside");
+        fs::rename(&file, &aside).unwrap();
+        // reading it fails, for root too
+        fs::create_dir(&file).unwrap();
+        let puller = Puller::open(&case.layout).unwrap();
+        let refusal = Embedded::open(&case.layout, puller, case.settings.clone()).await.unwrap_err();
+        assert!(format!("{refusal:#}").contains(file.to_str().unwrap()), "{refusal:#}");
+        fs::remove_dir(&file).unwrap();
+        fs::rename(&aside, &file).unwrap();
+        case.reopen().await;
+        assert_eq!(case.pid_of(&container).await, pid, "it runs on");
+    }
     case.finish().await;
 }
 

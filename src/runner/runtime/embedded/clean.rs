@@ -4,6 +4,7 @@
 //! entering mounts or following links.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,18 +69,25 @@ fn end_cgroup(cgroups: &Cgroups, path: &Path) -> Option<Leftover> {
 }
 
 /// Reads all state; what is half made, of an earlier boot or of nobody is removed.
-pub(super) fn sort_out(places: &Places, cgroups: &Cgroups, boot_id: &str) -> (Vec<PodSandbox>, Vec<Arc<Entry>>) {
+///
+/// # Errors
+/// When a record is there but cannot be read: what it stands for may well run, and is left alone.
+pub(super) fn sort_out(
+    places: &Places,
+    cgroups: &Cgroups,
+    boot_id: &str,
+) -> Result<(Vec<PodSandbox>, Vec<Arc<Entry>>)> {
     let (mut sandboxes, mut entries) = (Vec::new(), Vec::new());
     for directory in directories(&places.sandboxes()) {
         let found = record::load_if_exists::<SandboxRecord>(&directory.join(sandbox::FILE));
         match found {
             Ok(Some(record)) if record.boot_id == boot_id => {
-                let found = directories(&directory);
-                entries.extend(
-                    found.iter().filter_map(|found| restore_container(places, cgroups, &record.sandbox, found)),
-                );
+                for found in directories(&directory) {
+                    entries.extend(restore_container(places, cgroups, &record.sandbox, &found)?);
+                }
                 sandboxes.push(record.sandbox);
             }
+            Err(error) if is_unreadable(&error) => return Err(error),
             // what it ran has ended with its boot
             Ok(Some(_)) => warn(tree(&directory)),
             // half made, or a file cut short by a power failure: what runs is swept away below
@@ -92,10 +100,21 @@ pub(super) fn sort_out(places: &Places, cgroups: &Cgroups, boot_id: &str) -> (Ve
         }
     }
     sweep(places, cgroups, &sandboxes, &entries);
-    (sandboxes, entries)
+    Ok((sandboxes, entries))
 }
 
-fn restore_container(places: &Places, cgroups: &Cgroups, sandbox: &PodSandbox, directory: &Path) -> Option<Arc<Entry>> {
+/// The file is there, and the disk or the kernel does not give it.
+fn is_unreadable(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.map(io::Error::kind).any(|kind| kind != io::ErrorKind::NotFound)
+}
+
+fn restore_container(
+    places: &Places,
+    cgroups: &Cgroups,
+    sandbox: &PodSandbox,
+    directory: &Path,
+) -> Result<Option<Arc<Entry>>> {
     let load = || -> Result<Option<(ContainerRecord, ContainerState)>> {
         if !directory.join(record::PROCESS).exists() {
             return Ok(None);
@@ -104,14 +123,15 @@ fn restore_container(places: &Places, cgroups: &Cgroups, sandbox: &PodSandbox, d
         Ok(Some((record, exit_on_file(directory)?.unwrap_or(ContainerState::Created))))
     };
     match load() {
-        Ok(Some((record, state))) => return Some(Entry::new(record, directory.to_owned(), state)),
+        Ok(Some((record, state))) => return Ok(Some(Entry::new(record, directory.to_owned(), state))),
         // half made, or half removed
         Ok(None) => {}
+        Err(error) if is_unreadable(&error) => return Err(error),
         Err(error) => tracing::warn!("removing container `{}`: {}", name(directory), chain_of(&error)),
     }
     let (uid, id) = (&sandbox.config.metadata.uid, name(directory));
     warn(container(cgroups, directory, &places.writable(uid, &id), &places.container_cgroup(uid, &id)));
-    None
+    Ok(None)
 }
 
 /// Removes cgroups and writable layers that belong to no container.

@@ -123,7 +123,7 @@ impl Embedded {
         let runtime = self.clone();
         let found =
             blocking(move || clean::sort_out(&runtime.inner.places, &runtime.inner.cgroups, &runtime.inner.boot_id));
-        let (sandboxes, entries) = found.await?;
+        let (sandboxes, entries) = found.await??;
         let adopted = join_all(entries.iter().map(|entry| self.adopt(entry))).await;
         for (entry, adopted) in entries.into_iter().zip(adopted) {
             if let Err(error) = adopted {
