@@ -64,6 +64,7 @@ pub struct RunnerStatus {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejected {
+    /// The manifest: a path or a URL.
     pub path: PathBuf,
     pub reason: String,
     /// The last good version of this manifest keeps running.
@@ -77,7 +78,7 @@ pub struct PodStatus {
     pub name: String,
     pub namespace: String,
     pub uid: String,
-    /// The manifest it comes from.
+    /// The manifest it comes from: a path or a URL.
     pub source: PathBuf,
     /// `Pending`, `Running`, `Succeeded`, `Failed`.
     pub phase: String,

@@ -47,6 +47,8 @@ use crate::linux;
 use node::Node;
 use pods::Pods;
 use runtime::Runtime;
+use source::Kind;
+use source::url::ManifestUrl;
 use worker::Site;
 
 /// By then what is there at the start is taken over or started, and most of the program's code has had its turn.
@@ -62,6 +64,8 @@ pub struct Options {
     pub node_ip: IpAddr,
     /// A directory of manifests, or one manifest.
     pub manifests: PathBuf,
+    /// Where more manifests may be fetched.
+    pub manifest_url: Option<ManifestUrl>,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -73,7 +77,7 @@ where
     R: Runtime,
     F: Future<Output = Result<R>>,
 {
-    let Options { layout, node_name, node_ip, manifests } = options;
+    let Options { layout, node_name, node_ip, manifests, manifest_url } = options;
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
     let _lock = lock(&layout)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -83,15 +87,20 @@ where
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
     let site = Arc::new(Site { runtime, node: node(node_name, node_ip)?, layout: layout.clone() });
-    let found = takeover::find(&site, &manifests).await?;
+    let url = manifest_url.as_ref().map(ManifestUrl::origin);
+    let found = takeover::find(&site, &manifests, url.as_ref()).await?;
+    let kinds: Vec<_> = [Kind::Directory].into_iter().chain(url.map(|url| url.kind())).collect();
     let (scan_sender, scans) = mpsc::channel(1);
     let (ask_sender, asks) = mpsc::channel(16);
-    let source = source::directory::watch(manifests.clone(), site.node.name.clone(), scan_sender);
+    let node_name = site.node.name.clone();
+    let directory = source::directory::watch(manifests.clone(), node_name.clone(), scan_sender.clone());
+    let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
     let server = control::serve(listener, ask_sender, open);
-    let mut pods = Box::pin(Pods::run(site, manifests, found.begins, found.leftovers, scans, asks));
+    let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));
     let mut helpers = tokio::task::JoinSet::new();
-    helpers.spawn(source);
+    helpers.spawn(directory);
+    url.map(|url| helpers.spawn(url));
     helpers.spawn(server);
     let settled = tokio::time::sleep(SETTLED);
     tokio::pin!(settled);

@@ -3,6 +3,7 @@
 
 mod double;
 mod kills;
+mod url;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bootstrap::control::client;
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, Status};
 use bootstrap::layout::Layout;
+use bootstrap::runner::source::url::ManifestUrl;
 use bootstrap::runner::{self, Options};
 use double::Double;
 use tokio::task::JoinHandle;
@@ -21,6 +23,7 @@ struct Node {
     layout: Layout,
     runtime: Double,
     runner: Option<JoinHandle<()>>,
+    manifest_url: Option<String>,
 }
 
 impl Node {
@@ -28,7 +31,7 @@ impl Node {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         fs::create_dir_all(layout.manifests()).unwrap();
-        Node { root, layout, runtime: Double::new(), runner: None }
+        Node { root, layout, runtime: Double::new(), runner: None, manifest_url: None }
     }
 
     async fn started() -> Self {
@@ -43,6 +46,7 @@ impl Node {
             node_name: "n1".to_owned(),
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: self.layout.manifests(),
+            manifest_url: self.manifest_url.as_ref().map(|url| ManifestUrl::new(url, &[]).unwrap()),
         };
         let runtime = self.runtime.clone();
         self.runner =
@@ -417,6 +421,7 @@ async fn a_second_runner_is_refused_with_the_first_ones_pid() {
         node_name: "n1".to_owned(),
         node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         manifests: node.layout.manifests(),
+        manifest_url: None,
     };
     let refused = runner::run(options, |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("a runner is running already (pid {})", std::process::id()));

@@ -10,6 +10,7 @@ use crate::error::{Context, Fault, Result};
 use crate::host::facts;
 use crate::image::pull::Puller;
 use crate::runner::runtime::embedded::{Embedded, Settings};
+use crate::runner::source::url::ManifestUrl;
 use crate::runner::{self, Options};
 
 #[derive(Debug, Args)]
@@ -23,6 +24,18 @@ pub struct RunnerArgs {
     /// Directory of manifests, or one manifest [default: /etc/kubernetes/manifests]
     #[arg(long, value_name = "PATH")]
     manifests: Option<PathBuf>,
+    /// URL of further manifests, a pod or a PodList, asked for every 20 s
+    #[arg(long, value_name = "URL")]
+    manifest_url: Option<String>,
+    /// Headers for --manifest-url; in the environment, other users do not see them
+    #[arg(
+        long,
+        value_name = "NAME:VALUE[,NAME:VALUE]",
+        requires = "manifest_url",
+        env = "BOOTSTRAP_MANIFEST_URL_HEADER",
+        hide_env_values = true
+    )]
+    manifest_url_header: Vec<String>,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -48,6 +61,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
             .or(facts.default_address)
             .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
         manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
+        manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
     };
     // one thread: what the runner does all day is wait
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

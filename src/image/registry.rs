@@ -8,3 +8,4 @@ pub mod connection;
 pub mod credentials;
 pub mod settings;
 pub mod source;
+pub mod trust;

@@ -17,7 +17,7 @@ mod unsupported;
 mod validate;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as api;
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::runtime::{Propagation, SecurityContext};
+use super::source::Origin;
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
 use quantity::Quantity;
@@ -35,10 +36,10 @@ pub struct Pod {
     pub name: String,
     pub namespace: String,
     pub uid: String,
-    /// Changes with everything that counts in the manifest, with its path and with the node's name.
+    /// Changes with everything that counts in the manifest, with where it is and with the node's name.
     pub revision: String,
     /// The manifest.
-    pub source: PathBuf,
+    pub source: Origin,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub host_pid: bool,
@@ -205,10 +206,38 @@ pub enum Check {
 }
 
 /// The pod in a manifest. The error's chain is the reason that the person at the machine reads.
-pub fn decode(bytes: &[u8], source: &Path, node: &str) -> Result<Pod> {
-    let text = std::str::from_utf8(bytes).context("it is not UTF-8 text")?;
-    let (written, mut pod) = parse(text)?;
-    let unknown = unknown::fields(&written, &serde_json::to_value(&pod).context("cannot compare it with the API")?);
+pub fn decode(bytes: &[u8], source: &Origin, node: &str) -> Result<Pod> {
+    let (written, pod) = parse(text_of(bytes)?)?;
+    take_in(&written, pod, source, node)
+}
+
+/// The pods in what a URL gives: one pod, or a list of kind PodList, of which one that is not valid spoils all [1.26].
+pub fn decode_list(bytes: &[u8], source: &Origin, node: &str) -> Result<Vec<Pod>> {
+    let text = text_of(bytes)?;
+    let document = document(text)?;
+    if document.get("kind").and_then(Value::as_str) != Some("PodList") {
+        return Ok(vec![decode(bytes, source, node)?]);
+    }
+    let items = document.get("items").and_then(Value::as_array).context("the PodList has no `items`")?;
+    let pods = items.iter().enumerate().map(|(index, item)| {
+        let mut item = item.clone();
+        // the items of a list need not say what they are
+        if let Value::Object(fields) = &mut item {
+            fields.entry("apiVersion").or_insert_with(|| "v1".into());
+            fields.entry("kind").or_insert_with(|| "Pod".into());
+        }
+        let (written, pod) = parse(&item.to_string()).with_context(|| format!("items[{index}]"))?;
+        take_in(&written, pod, source, node).with_context(|| format!("items[{index}]"))
+    });
+    pods.collect()
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).context("it is not UTF-8 text")
+}
+
+fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> Result<Pod> {
+    let unknown = unknown::fields(written, &serde_json::to_value(&pod).context("cannot compare it with the API")?);
     defaults::apply(&mut pod);
     let name = pod.metadata.name.clone().unwrap_or_default();
     if name.is_empty() {
@@ -243,12 +272,17 @@ fn parse(text: &str) -> Result<(Value, api::Pod)> {
         // JSON may be indented by tabs, YAML may not
         return understood(written, &serde_json::from_str::<Value>(text)?.to_string());
     }
+    understood(document(text)?, text)
+}
+
+/// The one document that a text may hold.
+fn document(text: &str) -> Result<Value> {
     let options = serde_yaml::options! { legacy_octal_numbers: true, with_snippet: false };
     let mut documents: Vec<Value> = serde_yaml::from_multiple_with_options(text, options).context("not YAML")?;
     documents.retain(|document| !document.is_null());
     match documents.len() {
         0 => anyhow::bail!("it is empty"),
-        1 => understood(documents.remove(0), text),
+        1 => Ok(documents.remove(0)),
         count => anyhow::bail!("it holds {count} documents; a manifest is one pod"),
     }
 }

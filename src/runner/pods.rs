@@ -19,12 +19,13 @@ use tokio::time::Instant;
 use super::pod::Pod;
 use super::record;
 use super::runtime::Runtime;
-use super::source::Scan;
+use super::source::{Delivery, Kind, Origin, Scan};
+use super::takeover::Found;
 use super::worker::machine::{Event, State};
 use super::worker::{self, Begin, Site};
 use crate::control::{PodStatus, Rejected, Reply, Request, RunnerStatus, Status};
 use crate::error::{Context, Result, chain_of};
-use choice::{Change, choose, diff};
+use choice::{Change, choose, diff, merge};
 use drain::Draining;
 
 /// A pod passes from one file to another when nothing has changed for so long [1.19].
@@ -40,8 +41,8 @@ struct Worker {
     status: watch::Receiver<Option<PodStatus>>,
     /// What it has been asked for last.
     wanted: Option<Arc<Pod>>,
-    /// Its place in the list, so that status shows pods as the files come.
-    source: PathBuf,
+    /// Its place in the list, so that status shows pods as the manifests come.
+    source: Origin,
 }
 
 pub(super) struct Pods<R> {
@@ -50,7 +51,8 @@ pub(super) struct Pods<R> {
     started_at: Timestamp,
     workers: BTreeMap<String, Worker>,
     tasks: JoinSet<String>,
-    scan: Option<Scan>,
+    /// What each source has delivered last.
+    sources: BTreeMap<Kind, Option<Scan>>,
     rejected: Vec<Rejected>,
     quiet_at: Option<Instant>,
     gone: mpsc::UnboundedSender<Arc<Pod>>,
@@ -63,9 +65,9 @@ impl<R: Runtime> Pods<R> {
     pub(super) async fn run(
         site: Arc<Site<R>>,
         manifests: PathBuf,
-        adopted: Vec<Begin>,
-        leftovers: Vec<Arc<Pod>>,
-        mut scans: mpsc::Receiver<Scan>,
+        sources: &[Kind],
+        found: Found,
+        mut scans: mpsc::Receiver<Delivery>,
         mut asks: mpsc::Receiver<Ask>,
     ) -> Result<()> {
         let (gone, mut gone_pods) = mpsc::unbounded_channel();
@@ -76,14 +78,14 @@ impl<R: Runtime> Pods<R> {
             started_at: Timestamp::now(),
             workers: BTreeMap::new(),
             tasks: JoinSet::new(),
-            scan: None,
+            sources: sources.iter().map(|kind| (*kind, None)).collect(),
             rejected: Vec::new(),
             quiet_at: None,
             gone,
-            leftovers: leftovers.into_iter().map(|pod| (expiry, pod)).collect(),
+            leftovers: found.leftovers.into_iter().map(|pod| (expiry, pod)).collect(),
             draining: None,
         };
-        for begin in adopted {
+        for begin in found.begins {
             if let Some(pod) = begin.state.current().cloned() {
                 tracing::info!("{}: taken over", pod.name);
                 pods.spawn(&pod, begin);
@@ -93,7 +95,7 @@ impl<R: Runtime> Pods<R> {
             let timer = pods.timer();
             tokio::select! {
                 // Cancel-safe, like every other arm: a message is taken out or not
-                Some(scan) = scans.recv() => pods.scanned(scan),
+                Some((kind, scan)) = scans.recv() => pods.scanned(kind, scan),
                 // a worker that broke has left its containers to nobody: the next runner takes them over
                 Some(ended) = pods.tasks.join_next() => pods.ended(ended.context("a pod's worker broke")?),
                 Some(pod) = gone_pods.recv() => pods.leftovers.push((Instant::now() + KEEP, pod)),
@@ -139,17 +141,19 @@ impl<R: Runtime> Pods<R> {
         }
     }
 
-    fn scanned(&mut self, scan: Scan) {
-        self.scan = Some(scan);
+    fn scanned(&mut self, kind: Kind, scan: Scan) {
+        self.sources.insert(kind, Some(scan));
         self.decide(false);
     }
 
     /// Compares what is desired with what is asked of the workers, and tells them the difference.
     fn decide(&mut self, quiet: bool) {
-        let Some(scan) = self.scan.as_ref().filter(|_| self.draining.is_none()) else { return };
+        if self.draining.is_some() || self.sources.values().all(Option::is_none) {
+            return;
+        }
         let held: BTreeMap<_, _> =
             self.workers.iter().filter_map(|(name, worker)| Some((name.clone(), worker.wanted.clone()?))).collect();
-        let choice = choose(scan, &held, quiet);
+        let choice = choose(&merge(&self.sources, &held), &held, quiet);
         self.quiet_at = choice.unsettled.then(|| Instant::now() + QUIET);
         for rejected in &choice.rejected {
             let is_known = |known: &Rejected| known.path == rejected.path && known.reason == rejected.reason;

@@ -22,7 +22,7 @@ pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
         name: pod.name.clone(),
         namespace: pod.namespace.clone(),
         uid: pod.uid.clone(),
-        source: wanted.unwrap_or(pod).source.clone(),
+        source: wanted.unwrap_or(pod).source.clone().into(),
         phase: phase(state).to_owned(),
         revision_wanted: wanted.map(|pod| pod.short_revision().to_owned()),
         revision_running: state.up().map(|up| up.pod.short_revision().to_owned()),

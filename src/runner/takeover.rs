@@ -15,7 +15,7 @@ use super::container::REVISION;
 use super::pod::{self, Pod, RestartPolicy};
 use super::record::{self, Clock, Record};
 use super::runtime::{Container, ContainerState, PodSandbox, Runtime, SandboxState, SecurityContext};
-use super::source::{Scan, directory};
+use super::source::{Origin, Scan, directory};
 use super::worker::adopt::adopt;
 use super::worker::machine::{Event, State, step};
 use super::worker::words::cause;
@@ -32,7 +32,8 @@ pub(super) struct Found {
     pub(super) leftovers: Vec<Arc<Pod>>,
 }
 
-pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path) -> Result<Found> {
+/// `url`: one of the sources is a URL. What it gives is not known yet.
+pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path, url: Option<&Origin>) -> Result<Found> {
     let sandboxes = site.runtime.list_pod_sandboxes().await.context("cannot list the sandboxes")?;
     let containers = site.runtime.list_containers().await.context("cannot list the containers")?;
     let records = record::read_all(&site.layout);
@@ -57,7 +58,7 @@ pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path) -> Result
     join_all(strays.iter().map(|(containers, stray)| end(site, stray, containers))).await;
     let begun = |pod: &Pod| begins.iter().filter_map(|begin| begin.state.current()).any(|other| other.uid == pod.uid);
     let leftovers: Vec<_> = records.iter().filter(|record| !begun(&record.pod)).map(|record| &record.pod).collect();
-    let last_good = last_good(&scan, &leftovers, &begins, clock.now);
+    let last_good = last_good(&scan, url, &leftovers, &begins, clock.now);
     let leftovers = leftovers.into_iter().cloned().map(Arc::new).collect();
     begins.extend(last_good);
     Ok(Found { begins, leftovers })
@@ -67,7 +68,7 @@ fn begin(sandbox: &PodSandbox, containers: Vec<Container>, scan: &Scan, records:
     let revision = sandbox.config.annotations.get(REVISION).map(String::as_str).unwrap_or_default();
     let is_of = |pod: &Pod| pod.revision == revision && pod.uid == sandbox.config.metadata.uid;
     let record = records.iter().find(|record| is_of(&record.pod));
-    let from_manifest = scan.files.iter().filter_map(|file| file.pod.as_ref().ok()).find(|pod| is_of(pod));
+    let from_manifest = scan.manifests.iter().filter_map(|file| file.pod.as_ref().ok()).find(|pod| is_of(pod));
     let pod = from_manifest
         .cloned()
         .or_else(|| record.map(|record| Arc::new(record.pod.clone())))
@@ -107,7 +108,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         namespace: config.metadata.namespace.clone(),
         uid: config.metadata.uid.clone(),
         revision: config.annotations.get(REVISION).cloned().unwrap_or_else(|| "unknown".to_owned()),
-        source: Path::new("unknown").to_owned(),
+        source: Origin::File("unknown".into()),
         labels: config.labels.clone(),
         annotations: config.annotations.clone(),
         host_pid: config.namespaces.host_pid,
@@ -120,17 +121,19 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
     }
 }
 
-/// After a boot nothing runs: a manifest that is invalid by now still has the last good version in the records.
-fn last_good(scan: &Scan, records: &[&Pod], begins: &[Begin], now: Instant) -> Vec<Begin> {
+/// After a boot nothing runs: a manifest that is invalid by now still has the last good version in the records, and a
+/// URL, which nobody may answer for a while, its last good list.
+fn last_good(scan: &Scan, url: Option<&Origin>, records: &[&Pod], begins: &[Begin], now: Instant) -> Vec<Begin> {
     let begun = |pod: &Pod| {
         let names = begins.iter().filter_map(|begin| begin.state.current()).map(|pod| pod.full_name());
         names
-            .chain(scan.files.iter().filter_map(|file| Some(file.pod.as_ref().ok()?.full_name())))
+            .chain(scan.manifests.iter().filter_map(|file| Some(file.pod.as_ref().ok()?.full_name())))
             .any(|name| name == pod.full_name())
     };
     let mut found: Vec<Begin> = Vec::new();
-    for file in scan.files.iter().filter(|file| file.pod.is_err()) {
-        let Some(pod) = records.iter().find(|pod| pod.source == file.path && !begun(pod)) else { continue };
+    let broken = scan.manifests.iter().filter(|file| file.pod.is_err()).map(|file| &file.origin);
+    let is_wanted = |pod: &Pod| broken.clone().chain(url).any(|origin| pod.source == *origin) && !begun(pod);
+    for pod in records.iter().filter(|pod| is_wanted(pod)) {
         let mut state = State::default();
         let commands = step(&mut state, Event::Wanted(Some(Arc::new(Pod::clone(pod)))), now);
         found.push(Begin { state, commands, sandbox: None });

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::node::Node;
 use super::pod::{Container, Pod, RestartPolicy};
 use super::runtime::SecurityContext;
+use super::source::Origin;
 use crate::image::policy::PullPolicy;
 
 pub(crate) fn node() -> Node {
@@ -27,7 +27,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         namespace: "default".to_owned(),
         uid: format!("uid-{name}"),
         revision: format!("revision-{name}"),
-        source: PathBuf::from(format!("/manifests/{name}.yaml")),
+        source: Origin::File(format!("/manifests/{name}.yaml").into()),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         host_pid: false,

@@ -4,23 +4,21 @@
 //! that it names, never over plain HTTP unless the registry itself is spoken to so, never to where a download is
 //! redirected, and into no message.
 
-use std::fs;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::challenge::{self, Challenge};
 use super::credentials::Credential;
 use super::settings::{Endpoint, Registries, Scheme, is_loopback};
+use super::trust;
 use crate::error::{Context, Fault, Result};
 use crate::image::digest::Digest;
 use crate::image::manifest::{LARGEST_DOCUMENT, MANIFEST_TYPES};
@@ -30,7 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Registries answer an error with a few hundred bytes.
 const LARGEST_ERROR: u64 = 64 * 1024;
-const MOST_REDIRECTS: usize = 10;
 
 /// Why a request did not succeed.
 #[derive(Debug)]
@@ -63,13 +60,13 @@ pub struct Clients {
 impl Clients {
     /// Blocks: it reads certificates.
     pub fn new(settings: &Registries) -> Result<Clients> {
-        let tls = tls(settings)?;
+        let tls = trust::client_config(&settings.ca_files)?;
         let build = |builder: ClientBuilder| {
             let builder = builder
                 .tls_backend_preconfigured(tls.clone())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .read_timeout(IDLE_TIMEOUT)
-                .redirect(Policy::custom(redirect))
+                .redirect(Policy::custom(trust::redirect))
                 .user_agent(concat!("bootstrap/", env!("CARGO_PKG_VERSION")));
             builder.build().context("cannot set up HTTP")
         };
@@ -79,45 +76,6 @@ impl Clients {
     /// The client for `host`, with or without a port.
     pub fn for_host(&self, host: &str) -> &Client {
         if is_loopback(host) { &self.direct } else { &self.proxied }
-    }
-}
-
-/// Trust is the machine's certificates, or where it has none Mozilla's as of the build, and the files of the settings.
-fn tls(settings: &Registries) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        tracing::debug!("this machine has no CA certificates; the built-in ones are used");
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    }
-    for path in &settings.ca_files {
-        let unusable = || Fault::usage(format!("cannot use the CA file `{}`", path.display()));
-        let content = fs::read(path).map_err(|error| unusable().because(error))?;
-        let (mut added, before) = (Ok(()), roots.len());
-        for certificate in CertificateDer::pem_slice_iter(&content) {
-            let certificate = certificate.map_err(|error| unusable().because(error))?;
-            added = added.and(roots.add(certificate));
-        }
-        added.map_err(|error| unusable().because(error))?;
-        if roots.len() == before {
-            return Err(unusable().because(anyhow::anyhow!("it holds no certificate")).into());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let secure = attempt.previous().iter().all(|url| url.scheme() == "https");
-    if attempt.previous().len() > MOST_REDIRECTS {
-        attempt.error("too many redirects")
-    } else if secure && attempt.url().scheme() != "https" {
-        attempt.error("it redirects from HTTPS to plain HTTP")
-    } else {
-        attempt.follow()
     }
 }
 

@@ -18,18 +18,23 @@ use super::{
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
 use crate::runner::runtime::{Propagation, SeccompProfile, SecurityContext};
+use crate::runner::source::Origin;
 
-pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source: &Path) -> Result<Pod> {
+pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source: &Origin) -> Result<Pod> {
     let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty()).unwrap_or_else(|| revision.clone());
     let mut annotations = pod.metadata.annotations.clone().unwrap_or_default();
     annotations.insert("kubernetes.io/config.hash".to_owned(), uid.clone());
-    annotations.insert("kubernetes.io/config.source".to_owned(), "file".to_owned());
+    let config_source = match source {
+        Origin::File(_) => "file",
+        Origin::Url(_) => "http",
+    };
+    annotations.insert("kubernetes.io/config.source".to_owned(), config_source.to_owned());
     Ok(Pod {
         name: pod.metadata.name.clone().unwrap_or_default(),
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         uid,
         revision,
-        source: source.to_owned(),
+        source: source.clone(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
         annotations,
         host_pid: spec.host_pid == Some(true),

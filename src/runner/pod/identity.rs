@@ -4,14 +4,15 @@
 //! The hash has the properties of the kubelet's (content, node and path count; comments, order and spelt-out
 //! defaults do not), not its value, which depends on Go's memory layout [1.41].
 
-use std::path::Path;
-
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// 32 hexadecimal digits that stand for the defaulted pod on this node from this file.
-pub(crate) fn hash(pod: &Pod, node: &str, source: &Path) -> String {
+use crate::runner::source::Origin;
+
+/// 32 hexadecimal digits that stand for the defaulted pod on this node from this file, or from this URL on any node
+/// [1.29].
+pub(crate) fn hash(pod: &Pod, node: &str, source: &Origin) -> String {
     let mut content = serde_json::to_value(pod).unwrap_or_default();
     if let Value::Object(fields) = &mut content {
         fields.remove("status");
@@ -20,9 +21,14 @@ pub(crate) fn hash(pod: &Pod, node: &str, source: &Path) -> String {
     canonical(&content, &mut text);
     let mut hasher = Sha256::new();
     hasher.update(text);
-    hasher.update(format!("host:{node}"));
-    hasher.update("file:");
-    hasher.update(source.as_os_str().as_encoded_bytes());
+    match source {
+        Origin::File(path) => {
+            hasher.update(format!("host:{node}"));
+            hasher.update("file:");
+            hasher.update(path.as_os_str().as_encoded_bytes());
+        }
+        Origin::Url(url) => hasher.update(format!("url:{url}")),
+    }
     hex::encode(hasher.finalize())[..32].to_owned()
 }
 

@@ -40,7 +40,7 @@ status: {}
 "#;
 
 fn read(text: &str) -> Result<Pod> {
-    decode(text.as_bytes(), Path::new("/etc/kubernetes/manifests/etcd.yaml"), "Node-1")
+    decode(text.as_bytes(), &Origin::File("/etc/kubernetes/manifests/etcd.yaml".into()), "Node-1")
 }
 
 fn reason(text: &str) -> String {
@@ -82,8 +82,9 @@ fn the_revision_ignores_form_and_sees_content() {
     for text in [ETCD.replace("--name=node", "--name=other"), ETCD.replace("tier: control-plane", "tier: x")] {
         assert_ne!(read(&text).unwrap().revision, base);
     }
-    let elsewhere = decode(ETCD.as_bytes(), Path::new("/other.yaml"), "Node-1").unwrap();
-    let other_node = decode(ETCD.as_bytes(), Path::new("/etc/kubernetes/manifests/etcd.yaml"), "n2").unwrap();
+    let elsewhere = decode(ETCD.as_bytes(), &Origin::File("/other.yaml".into()), "Node-1").unwrap();
+    let other_node =
+        decode(ETCD.as_bytes(), &Origin::File("/etc/kubernetes/manifests/etcd.yaml".into()), "n2").unwrap();
     assert_ne!(elsewhere.revision, base);
     assert_ne!(other_node.revision, base);
 }

@@ -1,53 +1,66 @@
-//! PURE: which pods are to run, from the files of the source and what runs already; and what must change for that.
+//! PURE: which pods are to run, from the manifests of the sources and what runs already; and what must change for that.
 //!
 //! The kubelet lets the last file win when two hold the same pod, takes a pod away while an editor renames its file,
 //! and ends a pod whose manifest becomes invalid [12]. Here a file that holds a pod keeps it while it is there, a pod
-//! passes to another file only after a moment of quiet, and the last good version of a manifest goes on.
+//! passes to another file only after a moment of quiet, and the last good version of a manifest goes on. Where a source
+//! has not delivered yet, what runs from it goes on, too.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::control::Rejected;
 use crate::runner::pod::Pod;
-use crate::runner::source::Scan;
+use crate::runner::source::{Kind, Manifest, Origin, Scan};
 
-/// What the source asks for.
+/// What the sources ask for.
 #[derive(Debug, Default)]
 pub struct Choice {
-    /// By full name; the order to start them in is that of the files.
+    /// No two of one full name; the order to start them in is that of the manifests.
     pub pods: Vec<Arc<Pod>>,
     pub rejected: Vec<Rejected>,
     /// A pod is about to pass from a file that is gone to another: look again when the directory has been quiet.
     pub unsettled: bool,
 }
 
+/// What all sources have delivered, as one; `None` for a source that has not yet.
+pub fn merge(sources: &BTreeMap<Kind, Option<Scan>>, held: &BTreeMap<String, Arc<Pod>>) -> Scan {
+    let manifests = sources.iter().flat_map(|(kind, scan)| match scan {
+        Some(scan) => scan.manifests.clone(),
+        None => {
+            let of_it = held.values().filter(|pod| pod.source.kind() == *kind);
+            of_it.map(|pod| Manifest { origin: pod.source.clone(), pod: Ok(Arc::clone(pod)) }).collect()
+        }
+    });
+    Scan { manifests: manifests.collect() }
+}
+
 /// `held`: the pods that run or are meant to, by full name. `quiet`: nothing has changed for a moment.
 pub fn choose(scan: &Scan, held: &BTreeMap<String, Arc<Pod>>, quiet: bool) -> Choice {
     let mut choice = Choice::default();
-    let mut owners: BTreeMap<String, &Path> = BTreeMap::new();
+    let mut owners: BTreeMap<String, &Origin> = BTreeMap::new();
     // byte order of the paths: the last file wins where nothing is held yet [1.13]
-    for file in &scan.files {
+    for file in &scan.manifests {
         if let Ok(pod) = &file.pod {
             let full_name = pod.full_name();
-            let is_held_by = |path: &Path| held.get(&full_name).is_some_and(|held| held.source == path);
+            let is_held_by = |origin: &Origin| held.get(&full_name).is_some_and(|held| held.source == *origin);
             if !owners.get(&full_name).is_some_and(|owner| is_held_by(owner)) {
-                owners.insert(full_name, &file.path);
+                owners.insert(full_name, &file.origin);
             }
         }
     }
-    for file in &scan.files {
+    for file in &scan.manifests {
         match &file.pod {
             Ok(pod) => choice.take(pod, owners[&pod.full_name()], held, quiet),
             Err(reason) => {
-                let last_good =
-                    held.values().find(|held| held.source == file.path && !owners.contains_key(&held.full_name()));
+                let is_last_good =
+                    |held: &&Arc<Pod>| held.source == file.origin && !owners.contains_key(&held.full_name());
+                let last_good: Vec<_> = held.values().filter(is_last_good).cloned().collect();
                 choice.rejected.push(Rejected {
-                    path: file.path.clone(),
+                    path: file.origin.clone().into(),
                     reason: reason.clone(),
-                    last_good_running: last_good.is_some(),
+                    last_good_running: !last_good.is_empty(),
                 });
-                choice.pods.extend(last_good.cloned());
+                choice.pods.extend(last_good);
             }
         }
     }
@@ -55,10 +68,14 @@ pub fn choose(scan: &Scan, held: &BTreeMap<String, Arc<Pod>>, quiet: bool) -> Ch
 }
 
 impl Choice {
-    fn take(&mut self, pod: &Arc<Pod>, owner: &Path, held: &BTreeMap<String, Arc<Pod>>, quiet: bool) {
-        let refused = |reason: String| Rejected { path: pod.source.clone(), reason, last_good_running: false };
-        if owner != pod.source {
-            self.rejected.push(refused(format!("it holds the same pod as `{}`", owner.display())));
+    fn take(&mut self, pod: &Arc<Pod>, owner: &Origin, held: &BTreeMap<String, Arc<Pod>>, quiet: bool) {
+        let refused = |reason: String| Rejected { path: pod.source.clone().into(), reason, last_good_running: false };
+        if *owner != pod.source {
+            self.rejected.push(refused(format!("it holds the same pod as `{owner}`")));
+            return;
+        }
+        if self.pods.iter().any(|other| other.full_name() == pod.full_name()) {
+            self.rejected.push(refused(format!("it holds pod `{}` twice", pod.name)));
             return;
         }
         let same_uid = |other: &Arc<Pod>| other.uid == pod.uid && other.full_name() != pod.full_name();
@@ -98,13 +115,14 @@ pub fn diff(desired: &[Arc<Pod>], held: &BTreeMap<String, Arc<Pod>>) -> Vec<Chan
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
-    use crate::runner::source::Manifest;
     use crate::runner::testing;
 
     fn pod(name: &str, file: &str, revision: &str) -> Arc<Pod> {
         Arc::new(Pod {
-            source: file.into(),
+            source: PathBuf::from(file).into(),
             revision: revision.to_owned(),
             uid: format!("{name}{revision}"),
             ..testing::pod(name)
@@ -113,10 +131,10 @@ mod tests {
 
     fn scan(files: &[(&str, Option<&Arc<Pod>>)]) -> Scan {
         let file = |(path, pod): &(&str, Option<&Arc<Pod>>)| Manifest {
-            path: path.into(),
+            origin: PathBuf::from(path).into(),
             pod: pod.map(Arc::clone).ok_or_else(|| "bad".to_owned()),
         };
-        Scan { files: files.iter().map(file).collect() }
+        Scan { manifests: files.iter().map(file).collect() }
     }
 
     fn held(pods: &[&Arc<Pod>]) -> BTreeMap<String, Arc<Pod>> {
@@ -164,6 +182,32 @@ mod tests {
         assert!(nothing.pods.is_empty() && !nothing.rejected[0].last_good_running);
         let elsewhere = choose(&scan(&[("a", None), ("b", Some(&moved))]), &held(&[&a]), true);
         assert_eq!(elsewhere.pods, [moved]);
+    }
+
+    #[test]
+    fn a_list_is_taken_as_a_whole() {
+        const URL: &str = "https://a.example/pods";
+        let (x, y, again) = (pod("x", URL, "1"), pod("y", URL, "1"), pod("x", URL, "2"));
+        let both = choose(&scan(&[(URL, Some(&x)), (URL, Some(&y)), (URL, Some(&again))]), &held(&[]), false);
+        assert_eq!(both.pods, [Arc::clone(&x), Arc::clone(&y)]);
+        assert_eq!(both.rejected[0].reason, "it holds pod `x-node` twice");
+        let broken = choose(&scan(&[(URL, None)]), &held(&[&x, &y]), false);
+        assert_eq!(broken.pods, [x, y]);
+    }
+
+    #[test]
+    fn what_runs_from_a_source_that_has_not_delivered_goes_on() {
+        let (file, url) = (pod("x", "/a", "1"), pod("y", "https://a.example/pods", "1"));
+        let running = held(&[&file, &url]);
+        let chosen = |directory: Option<Scan>, list: Option<Scan>| {
+            let sources = BTreeMap::from([(Kind::Directory, directory), (Kind::Url, list)]);
+            choose(&merge(&sources, &running), &running, false).pods
+        };
+        assert_eq!(chosen(None, None), [Arc::clone(&file), Arc::clone(&url)]);
+        assert_eq!(chosen(Some(Scan::default()), None), [Arc::clone(&url)]);
+        assert_eq!(chosen(None, Some(Scan::default())), std::slice::from_ref(&file));
+        let only = BTreeMap::from([(Kind::Directory, None)]);
+        assert_eq!(merge(&only, &running).manifests.len(), 1, "nobody asks for the URL's any more");
     }
 
     #[test]

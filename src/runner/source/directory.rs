@@ -21,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Manifest, Scan};
+use super::{Delivery, Kind, Manifest, Origin, Scan};
 use crate::error::{Context, Result, chain_of};
 use crate::runner::pod::{self, Pod};
 
@@ -35,7 +35,7 @@ const WRITING: Duration = Duration::from_secs(20);
 const MAX_SIZE: u64 = 10 << 20;
 
 /// Delivers a scan at once, and then whenever it differs from the last, until the receiver is gone.
-pub async fn watch(path: PathBuf, node: String, scans: mpsc::Sender<Scan>) {
+pub async fn watch(path: PathBuf, node: String, scans: mpsc::Sender<Delivery>) {
     let mut reader = Reader::new(path, node);
     let mut last = None;
     let mut watcher = None;
@@ -47,7 +47,7 @@ pub async fn watch(path: PathBuf, node: String, scans: mpsc::Sender<Scan>) {
             Ok(scan) => {
                 if last.as_ref() != Some(&scan) {
                     last = Some(scan.clone());
-                    if scans.send(scan).await.is_err() {
+                    if scans.send((Kind::Directory, scan)).await.is_err() {
                         return;
                     }
                 }
@@ -237,8 +237,8 @@ impl Reader {
         paths.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
         let present: BTreeSet<_> = paths.iter().collect();
         self.known.retain(|path, _| present.contains(path));
-        let files = paths.into_iter().filter_map(|path| self.manifest(path)).collect();
-        Ok(Scan { files })
+        let manifests = paths.into_iter().filter_map(|path| self.manifest(path)).collect();
+        Ok(Scan { manifests })
     }
 
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
@@ -260,24 +260,26 @@ impl Reader {
         let is_open = path.file_name().is_some_and(|name: &OsStr| self.writing.contains_key(name));
         if is_open {
             let pod = self.known.get(&path)?.pod.clone();
-            return Some(Manifest { path, pod });
+            return Some(Manifest { origin: Origin::File(path), pod });
         }
         let metadata = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => return None,
             Ok(metadata) => metadata,
             // it vanished between the listing and now; a link whose target is missing is still there
             Err(_) if fs::symlink_metadata(&path).is_err() => return None,
-            Err(error) => return Some(Manifest { path, pod: Err(format!("cannot read it: {error}")) }),
+            Err(error) => {
+                return Some(Manifest { origin: Origin::File(path), pod: Err(format!("cannot read it: {error}")) });
+            }
         };
         let stamp = Stamp::of(&metadata);
         if let Some(known) = self.known.get(&path).filter(|known| known.stamp == Some(stamp)) {
-            return Some(Manifest { pod: known.pod.clone(), path });
+            return Some(Manifest { pod: known.pod.clone(), origin: Origin::File(path) });
         }
         let pod = self.read(&path, &metadata).map(Arc::new).map_err(|error| chain_of(&error));
         // a failure to read may pass without the file changing
         let reading = Reading { stamp: pod.is_ok().then_some(stamp), pod: pod.clone() };
         self.known.insert(path.clone(), reading);
-        Some(Manifest { path, pod })
+        Some(Manifest { origin: Origin::File(path), pod })
     }
 
     fn read(&self, path: &Path, metadata: &fs::Metadata) -> Result<Pod> {
@@ -291,7 +293,7 @@ impl Reader {
         if content.len() as u64 > MAX_SIZE {
             anyhow::bail!("it is larger than 10 MiB");
         }
-        pod::decode(&content, path, &self.node)
+        pod::decode(&content, &Origin::File(path.to_owned()), &self.node)
     }
 }
 

@@ -15,17 +15,17 @@ fn manifest(name: &str, image: &str) -> String {
 /// File name and pod, or `!` for a file that is none.
 fn summary(scan: &Scan) -> Vec<String> {
     let word = |file: &Manifest| {
-        let name = file.path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = PathBuf::from(file.origin.clone()).file_name().unwrap().to_string_lossy().into_owned();
         match &file.pod {
             Ok(pod) => format!("{name}={}:{}", pod.name, pod.containers[0].image),
             Err(_) => format!("{name}!"),
         }
     };
-    scan.files.iter().map(word).collect()
+    scan.manifests.iter().map(word).collect()
 }
 
 struct Watched {
-    scans: mpsc::Receiver<Scan>,
+    scans: mpsc::Receiver<Delivery>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -40,7 +40,7 @@ impl Watched {
         let mut seen = Vec::new();
         let found = tokio::time::timeout(Duration::from_secs(10), async {
             loop {
-                let scan = summary(&self.scans.recv().await.unwrap());
+                let scan = summary(&self.scans.recv().await.unwrap().1);
                 if scan == expected {
                     return;
                 }
@@ -93,7 +93,7 @@ async fn a_half_written_file_is_not_read() {
     file.write_all(manifest("a", "i:2").as_bytes()).unwrap();
     // another file makes the directory be read while the first is open
     fs::write(directory.path().join("b.yaml"), manifest("b", "i:1")).unwrap();
-    let scan = watched.scans.recv().await.unwrap();
+    let (_, scan) = watched.scans.recv().await.unwrap();
     assert_eq!(summary(&scan), ["a.yaml=a-n:i:1", "b.yaml=b-n:i:1"]);
     drop(file);
     watched.expect(&["a.yaml=a-n:i:2", "b.yaml=b-n:i:1"]).await;
@@ -134,8 +134,8 @@ async fn what_is_too_large_broken_or_no_file_is_told() {
     symlink("nowhere", directory.path().join("link")).unwrap();
     nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut watched = Watched::new(directory.path());
-    let scan = watched.scans.recv().await.unwrap();
-    let reasons: Vec<_> = scan.files.iter().map(|file| file.pod.clone().unwrap_err()).collect();
+    let (_, scan) = watched.scans.recv().await.unwrap();
+    let reasons: Vec<_> = scan.manifests.iter().map(|file| file.pod.clone().unwrap_err()).collect();
     assert_eq!(reasons[0], "it is neither a file nor a directory");
     assert_eq!(reasons[1], "it is larger than 10 MiB");
     assert!(reasons[2].starts_with("cannot read it: No such file"), "{reasons:?}");
