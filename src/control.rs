@@ -92,7 +92,17 @@ pub struct PodStatus {
     /// What the pod waits for, in words: an image, a sandbox, the end of its predecessor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Init containers and sidecars, in the order of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub init_containers: Vec<ContainerStatus>,
     pub containers: Vec<ContainerStatus>,
+}
+
+impl PodStatus {
+    /// Init containers and sidecars, then the others.
+    pub fn all_containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init_containers.iter().chain(&self.containers)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,6 +12,7 @@
 pub mod container;
 pub mod control;
 pub mod env;
+pub mod hook;
 pub mod logs;
 pub mod node;
 pub mod pod;

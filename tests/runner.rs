@@ -3,6 +3,7 @@
 
 mod double;
 mod kills;
+mod order;
 mod url;
 
 use std::fs;

@@ -13,7 +13,7 @@ const HEADS: [&str; 6] = ["CONTAINER ID", "POD", "CONTAINER", "STATE", "ATTEMPT"
 
 pub fn run(_args: PsArgs, invocation: &Invocation) -> Result<()> {
     let status = status::ask(&invocation.layout)?;
-    let of = |pod: &PodStatus| -> Vec<_> { pod.containers.iter().filter_map(|one| row(pod, one)).collect() };
+    let of = |pod: &PodStatus| -> Vec<_> { pod.all_containers().filter_map(|one| row(pod, one)).collect() };
     let rows: Vec<_> = status.pods.iter().flat_map(of).collect();
     invocation.report.table(&HEADS, &rows);
     Ok(())

@@ -43,7 +43,7 @@ pub fn run(args: StatusArgs, invocation: &Invocation) -> Result<()> {
         if let Some(message) = &pod.message {
             report.line(format!("{}: {message}", pod.name));
         }
-        for container in &pod.containers {
+        for container in pod.all_containers() {
             if let Some(why) = explanation(container) {
                 report.line(format!("{}: {}: {why}", pod.name, container.name));
             }
@@ -71,16 +71,17 @@ pub(super) fn call(layout: &Layout, request: Request) -> Result<Reply> {
 
 fn rows(status: &Status, now: Timestamp) -> Vec<Vec<String>> {
     let of = |pod: &PodStatus| -> Vec<Vec<String>> {
-        pod.containers.iter().map(|container| row(pod, container, now)).collect()
+        let init = pod.init_containers.iter().map(|container| row(pod, container, " (init)", now));
+        init.chain(pod.containers.iter().map(|container| row(pod, container, "", now))).collect()
     };
     status.pods.iter().flat_map(of).collect()
 }
 
-fn row(pod: &PodStatus, container: &ContainerStatus, now: Timestamp) -> Vec<String> {
+fn row(pod: &PodStatus, container: &ContainerStatus, mark: &str, now: Timestamp) -> Vec<String> {
     let none = || "-".to_owned();
     vec![
         pod.name.clone(),
-        container.name.clone(),
+        format!("{}{mark}", container.name),
         state(&container.state, now),
         if container.ready { "yes" } else { "no" }.to_owned(),
         container.restarts.to_string(),
@@ -170,6 +171,7 @@ mod tests {
             started_at: None,
             sandbox_id: None,
             message: None,
+            init_containers: Vec::new(),
             containers: vec![container],
         };
         Status { runner: RunnerStatus::default(), pods: vec![pod], rejected: Vec::new() }

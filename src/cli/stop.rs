@@ -22,7 +22,7 @@ pub fn run(args: StopArgs, invocation: &Invocation) -> Result<()> {
 
 /// The one running container whose id begins so: its id, and its name for people.
 fn matching(status: &Status, prefix: &str) -> Result<(String, String)> {
-    let all = status.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)));
+    let all = status.pods.iter().flat_map(|pod| pod.all_containers().map(move |container| (pod, container)));
     let mut found: Vec<(String, String)> = all
         .filter(|(_, container)| matches!(container.state, ContainerState::Running { .. }))
         .filter_map(|(pod, container)| Some((container.id.clone()?, format!("{}/{}", pod.name, container.name))))

@@ -49,6 +49,7 @@ pub struct Pod {
     /// Named so by its priority class: killed last when memory runs out [3.85].
     pub node_critical: bool,
     pub volumes: Vec<Volume>,
+    /// The init containers, then the others, each in the order of the manifest.
     pub containers: Vec<Container>,
 }
 
@@ -61,6 +62,31 @@ impl Pod {
     /// Enough of the revision to tell two apart.
     pub fn short_revision(&self) -> &str {
         self.revision.get(..10).unwrap_or(&self.revision)
+    }
+}
+
+/// When in the life of its pod a container runs [3.B].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerKind {
+    /// To its success, before those that follow.
+    Init,
+    /// An init container that is restarted always: from its place in the order until the regular ones have ended.
+    Sidecar,
+    #[default]
+    Regular,
+}
+
+/// Exit codes after which a container is restarted whatever its policy [3.16].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartRule {
+    pub codes: Vec<i32>,
+    /// It holds for these codes; otherwise for all others.
+    pub holds_within: bool,
+}
+
+impl RestartRule {
+    pub fn holds(&self, code: i32) -> bool {
+        self.codes.contains(&code) == self.holds_within
     }
 }
 
@@ -116,6 +142,18 @@ pub struct Volume {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Container {
     pub name: String,
+    // what the first records did not have needs a default
+    #[serde(default)]
+    pub kind: ContainerKind,
+    /// Its own; otherwise the pod's holds.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    #[serde(default)]
+    pub restart_rules: Vec<RestartRule>,
+    #[serde(default)]
+    pub post_start: Option<Hook>,
+    #[serde(default)]
+    pub pre_stop: Option<Hook>,
     pub image: String,
     pub pull: PullPolicy,
     pub command: Vec<String>,
@@ -188,21 +226,27 @@ pub struct Probe {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Check {
-    Exec {
-        command: Vec<String>,
-    },
-    /// `host` empty: the node's address.
-    Http {
-        https: bool,
-        host: String,
-        port: u16,
-        path: String,
-        headers: Vec<(String, String)>,
-    },
-    Tcp {
-        host: String,
-        port: u16,
-    },
+    Exec { command: Vec<String> },
+    Http(HttpGet),
+    Tcp { host: String, port: u16 },
+}
+
+/// `host` empty: the node's address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HttpGet {
+    pub https: bool,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// What is done when a container has started or is about to be stopped [3.J].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Hook {
+    Exec { command: Vec<String> },
+    Http(HttpGet),
+    Sleep(Duration),
 }
 
 /// The pod in a manifest. The error's chain is the reason that the person at the machine reads.

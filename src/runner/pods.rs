@@ -264,7 +264,7 @@ impl<R: Runtime> Pods<R> {
                 container.id.as_deref() == Some(id)
                     && matches!(container.state, crate::control::ContainerState::Running { .. })
             };
-            status.is_some_and(|status| status.containers.iter().any(running))
+            status.is_some_and(|status| status.all_containers().any(running))
         }
         let Some(worker) = self.workers.values().find(|worker| runs(worker.status.borrow().as_ref(), &id)) else {
             let _ = reply.send(Reply::Error { message: format!("no container `{id}` is running") });

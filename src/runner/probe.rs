@@ -4,7 +4,7 @@
 //! once, or when the initial delay since the container's start is over; the next ones keep the period from there.
 
 pub mod exec;
-pub mod http;
+pub(crate) mod http;
 pub mod tally;
 pub mod tcp;
 
@@ -109,11 +109,10 @@ struct Checker<'a, R> {
 
 impl<'a, R: Runtime> Checker<'a, R> {
     fn new(subject: &'a Subject<R>, probe: &'a Probe) -> Self {
-        let host = |host: &str| if host.is_empty() { subject.site.node.ip.to_string() } else { host.to_owned() };
         let (mut http, mut command) = (None, Vec::new());
         match &probe.check {
-            Check::Http { https, host: name, port, path, headers } => {
-                http = Some(http::Client::new(*https, host(name), *port, path, headers));
+            Check::Http(get) => {
+                http = Some(http::Client::new(get, &subject.site.node.ip.to_string(), http::Agent::Probe));
             }
             Check::Exec { command: words } => {
                 let known = env::literals(&subject.pod.containers[subject.tag.container]);
@@ -138,7 +137,7 @@ impl<'a, R: Runtime> Checker<'a, R> {
     async fn once(&self) -> Outcome {
         let timeout = self.probe.timeout;
         match &self.probe.check {
-            Check::Http { .. } => match &self.http {
+            Check::Http(_) => match &self.http {
                 Some(client) => client.get(timeout).await,
                 None => Outcome::Unknown("no client".to_owned()),
             },

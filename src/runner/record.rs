@@ -166,8 +166,7 @@ mod tests {
         slot.backoff.restart(clock.now, clock.now);
         (slot.started, slot.ready) = (true, true);
         let pod = Arc::new(testing::pod("a"));
-        let record =
-            Record::of(&Up { pod: Arc::clone(&pod), sandbox: "s".to_owned(), slots: vec![slot.clone()] }, clock);
+        let record = Record::of(&Up::new(Arc::clone(&pod), "s".to_owned(), vec![slot.clone()]), clock);
         write(&layout, &record).unwrap();
         write(&layout, &record).unwrap();
         fs::create_dir_all(layout.records().join("other")).unwrap();

@@ -1,7 +1,7 @@
 //! PURE: requests and limits as the kernel's numbers [3.K], and who dies first when memory runs out [3.85].
 
 use super::node::Node;
-use super::pod::{Pod, ResourceRequirements};
+use super::pod::{Container, ContainerKind, Pod, ResourceRequirements};
 use super::runtime::Resources;
 
 /// Microseconds in which a CPU quota is counted.
@@ -38,19 +38,34 @@ pub fn qos(pod: &Pod) -> Qos {
 
 /// Limits of the pod's own cgroup: a quota or a memory limit only where every container has one [3.104].
 pub fn of_pod(pod: &Pod) -> Resources {
-    let sum = |amount: fn(&ResourceRequirements) -> Option<i64>| -> Option<i64> {
-        let limited = |of: Option<i64>| of.filter(|amount| *amount > 0);
-        pod.containers.iter().map(|container| limited(amount(&container.resources))).sum()
+    let limit = |amount: fn(&ResourceRequirements) -> Option<i64>| -> Option<i64> {
+        let limited = pod.containers.iter().all(|container| amount(&container.resources).is_some_and(|of| of > 0));
+        limited.then(|| at_once(pod, |of| amount(of).unwrap_or(0)))
     };
-    let requests = pod.containers.iter().filter_map(|container| container.resources.cpu_request).sum();
+    let cpu = limit(|of| of.cpu_limit);
     Resources {
-        cpu_shares: Some(shares(Some(requests))),
-        cpu_quota: sum(|of| of.cpu_limit).and_then(quota),
-        cpu_period: sum(|of| of.cpu_limit).map(|_| PERIOD.unsigned_abs()),
-        memory_limit: sum(|of| of.memory_limit),
+        cpu_shares: Some(shares(Some(at_once(pod, |of| of.cpu_request.unwrap_or(0))))),
+        cpu_quota: cpu.and_then(quota),
+        cpu_period: cpu.map(|_| PERIOD.unsigned_abs()),
+        memory_limit: limit(|of| of.memory_limit),
         pids_limit: None,
         oom_score_adj: None,
     }
+}
+
+/// The most that a pod's containers have at once: the regular ones with every sidecar, or one init container with the
+/// sidecars before it.
+fn at_once(pod: &Pod, amount: impl Fn(&ResourceRequirements) -> i64) -> i64 {
+    let (mut most, mut sidecars, mut regular) = (0, 0, 0_i64);
+    for container in &pod.containers {
+        let own = amount(&container.resources);
+        match container.kind {
+            ContainerKind::Init => most = own.saturating_add(sidecars).max(most),
+            ContainerKind::Sidecar => sidecars = own.saturating_add(sidecars),
+            ContainerKind::Regular => regular = regular.saturating_add(own),
+        }
+    }
+    regular.saturating_add(sidecars).max(most)
 }
 
 pub fn of_container(pod: &Pod, index: usize, node: &Node) -> Resources {
@@ -83,9 +98,18 @@ fn oom_score(pod: &Pod, index: usize, node: &Node) -> i32 {
         Qos::Guaranteed => -997,
         Qos::BestEffort => 1000,
         Qos::Burstable => {
-            let request = i128::from(pod.containers[index].resources.memory_request.unwrap_or(0));
-            let score = 1000 - 1000 * request / i128::from(node.memory.max(1));
-            i32::try_from(score.clamp(3, 999)).unwrap_or(999)
+            let score = |container: &Container| {
+                let request = i128::from(container.resources.memory_request.unwrap_or(0));
+                let score = 1000 - 1000 * request / i128::from(node.memory.max(1));
+                i32::try_from(score.clamp(3, 999)).unwrap_or(999)
+            };
+            let own = score(&pod.containers[index]);
+            // a sidecar does not die before what it serves
+            let regular = pod.containers.iter().filter(|container| container.kind == ContainerKind::Regular);
+            match pod.containers[index].kind {
+                ContainerKind::Sidecar => regular.map(score).max().map_or(own, |worst| own.min(worst)),
+                ContainerKind::Init | ContainerKind::Regular => own,
+            }
         }
     }
 }
@@ -153,6 +177,28 @@ mod tests {
         assert_eq!((both.cpu_shares, both.cpu_quota, both.memory_limit), (Some(1024), Some(100_000), Some(40)));
         let one = of_pod(&pod(&[limited, free]));
         assert_eq!((one.cpu_shares, one.cpu_quota, one.memory_limit), (Some(768), None, None));
+    }
+
+    #[test]
+    fn init_containers_count_where_they_need_more() {
+        let of = |cpu| requirements((cpu, cpu), (0, 0));
+        for (kinds, expected) in [
+            ([ContainerKind::Init, ContainerKind::Sidecar, ContainerKind::Init, ContainerKind::Regular], 700),
+            ([ContainerKind::Sidecar, ContainerKind::Init, ContainerKind::Init, ContainerKind::Regular], 800),
+            ([ContainerKind::Init, ContainerKind::Init, ContainerKind::Init, ContainerKind::Regular], 500),
+        ] {
+            let mut pod = pod(&[of(300), of(200), of(500), of(100)]);
+            pod.containers.iter_mut().zip(kinds).for_each(|(container, kind)| container.kind = kind);
+            assert_eq!(of_pod(&pod).cpu_quota, Some(expected * 100), "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_lives_at_least_as_long_as_what_it_serves() {
+        let node = testing::node();
+        let mut pod = pod(&[requirements((1, 0), (0, 0)), requirements((0, 0), (node.memory / 2, 0))]);
+        pod.containers[0].kind = ContainerKind::Sidecar;
+        assert_eq!(of_container(&pod, 0, &node).oom_score_adj, Some(500));
     }
 
     #[test]

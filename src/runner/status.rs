@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::container::{log_directory, metadata};
-use super::pod::Pod;
+use super::pod::{ContainerKind, Pod};
 use super::record::Clock;
 use super::runtime::Exit;
 use super::worker::machine::{Ended, Life, Run, Slot, State, Up, Why};
@@ -14,10 +14,15 @@ use crate::layout::Layout;
 pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
     let wanted = state.wanted.as_ref().filter(|_| state.drain.is_none());
     let pod = state.current().or(wanted)?;
-    let containers: Vec<_> = match state.up() {
-        Some(up) => (0..up.slots.len()).map(|index| container(up, index, layout, clock)).collect(),
-        None => pod.containers.iter().map(|spec| not_made(&spec.name, &spec.image)).collect(),
-    };
+    let all = pod.containers.iter().enumerate().map(|(index, spec)| {
+        let status = match state.up() {
+            Some(up) => container(up, index, layout, clock),
+            None => not_made(pod, index),
+        };
+        (spec.kind, status)
+    });
+    let (regular, init): (Vec<_>, Vec<_>) = all.partition(|(kind, _)| *kind == ContainerKind::Regular);
+    let statuses = |all: Vec<(ContainerKind, ContainerStatus)>| all.into_iter().map(|(_, status)| status).collect();
     Some(PodStatus {
         name: pod.name.clone(),
         namespace: pod.namespace.clone(),
@@ -29,7 +34,8 @@ pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
         started_at: state.up().and_then(started_at),
         sandbox_id: state.up().map(|up| up.sandbox.clone()),
         message: message(state),
-        containers,
+        init_containers: statuses(init),
+        containers: statuses(regular),
     })
 }
 
@@ -41,17 +47,26 @@ fn started_at(up: &Up) -> Option<jiff::Timestamp> {
 /// The first rule that holds [7.1].
 fn phase(state: &State) -> &'static str {
     let Some(up) = state.up() else { return "Pending" };
-    let never_ran = |slot: &Slot| slot.live().is_none() && slot.last.is_none();
-    if up.slots.iter().any(never_ran) {
+    if up.has_failed() {
+        return "Failed";
+    }
+    let of_kind = |wanted: &[ContainerKind]| {
+        let slots = up.slots.iter().zip(&up.pod.containers);
+        slots.filter(|(_, spec)| wanted.contains(&spec.kind)).map(|(slot, _)| slot).collect::<Vec<_>>()
+    };
+    let never_ran = |slot: &&Slot| slot.live().is_none() && slot.last.is_none();
+    let lasting = of_kind(&[ContainerKind::Regular, ContainerKind::Sidecar]);
+    if !up.initialized || lasting.iter().any(never_ran) {
         return "Pending";
     }
-    let is_over = |slot: &Slot| matches!(slot.run, Run::Done);
+    let regular = of_kind(&[ContainerKind::Regular]);
+    let is_over = |slot: &&Slot| matches!(slot.run, Run::Done);
     // a pod that is being stopped does not become Succeeded or Failed by that [2.16]
-    if !matches!(state.life, Life::Finished(_)) || !up.slots.iter().all(is_over) {
+    if !matches!(state.life, Life::Finished(_)) || !regular.iter().all(is_over) {
         return "Running";
     }
-    let succeeded = |slot: &Slot| slot.last.as_ref().is_some_and(|last| last.exit.code == 0);
-    if up.slots.iter().all(succeeded) { "Succeeded" } else { "Failed" }
+    let succeeded = |slot: &&Slot| slot.last.as_ref().is_some_and(|last| last.exit.code == 0);
+    if regular.iter().all(succeeded) { "Succeeded" } else { "Failed" }
 }
 
 fn message(state: &State) -> Option<String> {
@@ -69,13 +84,20 @@ fn message(state: &State) -> Option<String> {
     }
 }
 
-fn not_made(name: &str, image: &str) -> ContainerStatus {
+/// What a container waits for that has not been tried yet [3.40].
+fn untried(pod: &Pod) -> ContainerState {
+    let has_init = pod.containers.iter().any(|container| container.kind != ContainerKind::Regular);
+    waiting(if has_init { "PodInitializing" } else { "ContainerCreating" }, None)
+}
+
+fn not_made(pod: &Pod, index: usize) -> ContainerStatus {
+    let spec = &pod.containers[index];
     ContainerStatus {
-        name: name.to_owned(),
+        name: spec.name.clone(),
         id: None,
-        image: image.to_owned(),
+        image: spec.image.clone(),
         image_id: None,
-        state: waiting("ContainerCreating", None),
+        state: untried(pod),
         started: false,
         ready: false,
         restarts: 0,
@@ -139,9 +161,7 @@ fn container_state(slot: &Slot, pod: &Pod, index: usize) -> ContainerState {
         (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, Some(last)) => {
             ContainerState::Terminated(exit_status(last))
         }
-        (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, None) => {
-            waiting("ContainerCreating", None)
-        }
+        (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, None) => untried(pod),
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::container::REVISION;
-use super::pod::{self, Pod, RestartPolicy};
+use super::pod::{self, ContainerKind, Pod, RestartPolicy};
 use super::record::{self, Clock, Record};
 use super::runtime::{Container, ContainerState, PodSandbox, Runtime, SandboxState, SecurityContext};
 use super::source::{Origin, Scan, directory};
@@ -87,6 +87,11 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
     for container in containers {
         own.entry(container.config.name.clone()).or_insert_with(|| pod::Container {
             name: container.config.name.clone(),
+            kind: ContainerKind::Regular,
+            restart_policy: None,
+            restart_rules: Vec::new(),
+            post_start: None,
+            pre_stop: None,
             image: container.config.image.clone(),
             pull: PullPolicy::IfNotPresent,
             command: container.config.command.clone(),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::node::Node;
-use super::pod::{Container, Pod, RestartPolicy};
+use super::pod::{Container, ContainerKind, Pod, RestartPolicy};
 use super::runtime::SecurityContext;
 use super::source::Origin;
 use crate::image::policy::PullPolicy;
@@ -43,6 +43,11 @@ pub(crate) fn pod(name: &str) -> Pod {
 pub(crate) fn container(name: &str) -> Container {
     Container {
         name: name.to_owned(),
+        kind: ContainerKind::Regular,
+        restart_policy: None,
+        restart_rules: Vec::new(),
+        post_start: None,
+        pre_stop: None,
         image: "image".to_owned(),
         pull: PullPolicy::IfNotPresent,
         command: Vec::new(),

@@ -186,6 +186,12 @@ impl<R: Runtime> Worker<R> {
                     }
                 });
             }
+            Command::PostStart { tag, pod, live } => {
+                self.spawn(async move { effect::post_start(&site, tag, &pod, &live).await });
+            }
+            Command::PreStop { tag, pod, live, grace } => {
+                self.spawn(async move { effect::pre_stop(&site, tag, &pod, &live, grace).await });
+            }
             Command::Probe { tag, role, pod, live } => {
                 let subject = probe::Subject { site, pod, tag, role, live, adopted: self.adopted };
                 let task = self.tasks.spawn(probe::run(subject, sender));

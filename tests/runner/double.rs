@@ -277,10 +277,11 @@ impl Runtime for Double {
         }
     }
 
-    async fn exec_sync(&self, id: &str, _command: &[String], _timeout: Duration) -> RuntimeResult<ExecOutput> {
+    async fn exec_sync(&self, id: &str, command: &[String], _timeout: Duration) -> RuntimeResult<ExecOutput> {
         let name = self.container_status(id).await?.config.name;
         let code = self.change(|world| {
             *world.execs.entry(name.clone()).or_default() += 1;
+            self.note(world, format!("exec {name}: {}", command.join(" ")));
             world.exec.get(&name).copied().unwrap_or(0)
         });
         Ok(ExecOutput { exit_code: Some(code), output: b"said so\n".to_vec() })

@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
 use super::{
-    Check, Container, EnvValue, EnvVar, HostPathType, Pod, Probe, ResourceRequirements, RestartPolicy,
-    TerminationMessage, Volume, VolumeMount,
+    Check, Container, ContainerKind, EnvValue, EnvVar, Hook, HostPathType, HttpGet, Pod, Probe, ResourceRequirements,
+    RestartPolicy, RestartRule, TerminationMessage, Volume, VolumeMount,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
@@ -29,6 +29,11 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         Origin::Url(_) => "http",
     };
     annotations.insert("kubernetes.io/config.source".to_owned(), config_source.to_owned());
+    let init = spec.init_containers.iter().flatten().map(|own| match own.restart_policy.as_deref() {
+        Some("Always") => container(own, spec, ContainerKind::Sidecar),
+        _ => container(own, spec, ContainerKind::Init),
+    });
+    let containers = init.chain(spec.containers.iter().map(|own| container(own, spec, ContainerKind::Regular)));
     Ok(Pod {
         name: pod.metadata.name.clone().unwrap_or_default(),
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
@@ -39,20 +44,25 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         annotations,
         host_pid: spec.host_pid == Some(true),
         host_ipc: spec.host_ipc == Some(true),
-        restart_policy: match spec.restart_policy.as_deref() {
-            Some("Never") => RestartPolicy::Never,
-            Some("OnFailure") => RestartPolicy::OnFailure,
-            _ => RestartPolicy::Always,
-        },
+        restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
         node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
-        containers: spec
-            .containers
-            .iter()
-            .map(|spec_container| container(spec_container, spec))
-            .collect::<Result<_>>()?,
+        containers: containers.collect::<Result<_>>()?,
     })
+}
+
+fn restart_policy(name: &str) -> RestartPolicy {
+    match name {
+        "Never" => RestartPolicy::Never,
+        "OnFailure" => RestartPolicy::OnFailure,
+        _ => RestartPolicy::Always,
+    }
+}
+
+fn restart_rule(rule: &api::ContainerRestartRule) -> Option<RestartRule> {
+    let codes = rule.exit_codes.as_ref()?;
+    Some(RestartRule { codes: codes.values.clone().unwrap_or_default(), holds_within: codes.operator == "In" })
 }
 
 fn seconds(seconds: impl TryInto<u64>) -> Duration {
@@ -68,10 +78,18 @@ fn volume(volume: &api::Volume) -> Option<Volume> {
     })
 }
 
-fn container(container: &api::Container, spec: &api::PodSpec) -> Result<Container> {
+fn container(container: &api::Container, spec: &api::PodSpec, kind: ContainerKind) -> Result<Container> {
+    let hook = |hook: fn(&api::Lifecycle) -> Option<&api::LifecycleHandler>| {
+        container.lifecycle.as_ref().and_then(hook).map(|hook| self::hook(hook, container)).transpose()
+    };
     let probe = |probe: &Option<api::Probe>| probe.as_ref().map(|probe| self::probe(probe, container)).transpose();
     Ok(Container {
         name: container.name.clone(),
+        kind,
+        restart_policy: container.restart_policy.as_deref().map(restart_policy),
+        restart_rules: container.restart_policy_rules.iter().flatten().filter_map(restart_rule).collect(),
+        post_start: hook(|lifecycle| lifecycle.post_start.as_ref())?,
+        pre_stop: hook(|lifecycle| lifecycle.pre_stop.as_ref())?,
         image: container.image.clone().unwrap_or_default(),
         pull: match container.image_pull_policy.as_deref() {
             Some("Always") => PullPolicy::Always,
@@ -181,18 +199,7 @@ fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityCon
 
 fn probe(probe: &api::Probe, container: &api::Container) -> Result<Probe> {
     let check = if let Some(http) = &probe.http_get {
-        Check::Http {
-            https: http.scheme.as_deref() == Some("HTTPS"),
-            host: http.host.clone().unwrap_or_default(),
-            port: port(&http.port, container)?,
-            path: http.path.clone().unwrap_or_default(),
-            headers: http
-                .http_headers
-                .iter()
-                .flatten()
-                .map(|header| (header.name.clone(), header.value.clone()))
-                .collect(),
-        }
+        Check::Http(http_get(http, container)?)
     } else if let Some(tcp) = &probe.tcp_socket {
         Check::Tcp { host: tcp.host.clone().unwrap_or_default(), port: port(&tcp.port, container)? }
     } else {
@@ -208,6 +215,28 @@ fn probe(probe: &api::Probe, container: &api::Container) -> Result<Probe> {
         failure_threshold: probe.failure_threshold.unwrap_or(3).unsigned_abs(),
         grace: probe.termination_grace_period_seconds.map(seconds),
     })
+}
+
+fn http_get(get: &api::HTTPGetAction, container: &api::Container) -> Result<HttpGet> {
+    let headers = get.http_headers.iter().flatten();
+    Ok(HttpGet {
+        https: get.scheme.as_deref() == Some("HTTPS"),
+        host: get.host.clone().unwrap_or_default(),
+        port: port(&get.port, container)?,
+        path: get.path.clone().unwrap_or_default(),
+        headers: headers.map(|header| (header.name.clone(), header.value.clone())).collect(),
+    })
+}
+
+fn hook(hook: &api::LifecycleHandler, container: &api::Container) -> Result<Hook> {
+    if let Some(get) = &hook.http_get {
+        return http_get(get, container).map(Hook::Http);
+    }
+    if let Some(sleep) = &hook.sleep {
+        return Ok(Hook::Sleep(seconds(sleep.seconds)));
+    }
+    let exec = hook.exec.as_ref().context("a hook without a handler")?;
+    Ok(Hook::Exec { command: exec.command.clone().unwrap_or_default() })
 }
 
 fn port(port: &IntOrString, container: &api::Container) -> Result<u16> {

@@ -2,7 +2,7 @@
 //!
 //! They come before the hash, so that a manifest that spells a default out is the same pod as one that does not.
 
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 pub(crate) fn apply(pod: &mut Pod) {
@@ -16,7 +16,7 @@ pub(crate) fn apply(pod: &mut Pod) {
     spec.host_pid.get_or_insert(false);
     spec.host_ipc.get_or_insert(false);
     let host_network = spec.host_network == Some(true);
-    for container in &mut spec.containers {
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
         default_container(container, host_network);
     }
     for volume in spec.volumes.iter_mut().flatten() {
@@ -50,6 +50,11 @@ fn default_container(container: &mut Container, host_network: bool) {
             field.api_version.get_or_insert_with(|| "v1".to_owned());
         }
     }
+    if let Some(lifecycle) = &mut container.lifecycle {
+        for hook in [&mut lifecycle.post_start, &mut lifecycle.pre_stop] {
+            hook.iter_mut().filter_map(|hook| hook.http_get.as_mut()).for_each(default_http_get);
+        }
+    }
     for probe in [&mut container.startup_probe, &mut container.liveness_probe, &mut container.readiness_probe] {
         probe.iter_mut().for_each(default_probe);
     }
@@ -78,12 +83,14 @@ fn default_probe(probe: &mut Probe) {
     unless_set(&mut probe.success_threshold, 1);
     unless_set(&mut probe.failure_threshold, 3);
     probe.initial_delay_seconds.get_or_insert(0);
-    if let Some(http) = &mut probe.http_get {
-        if http.path.as_deref().unwrap_or_default().is_empty() {
-            http.path = Some("/".to_owned());
-        }
-        http.scheme.get_or_insert_with(|| "HTTP".to_owned());
+    probe.http_get.iter_mut().for_each(default_http_get);
+}
+
+fn default_http_get(get: &mut HTTPGetAction) {
+    if get.path.as_deref().unwrap_or_default().is_empty() {
+        get.path = Some("/".to_owned());
     }
+    get.scheme.get_or_insert_with(|| "HTTP".to_owned());
 }
 
 #[cfg(test)]

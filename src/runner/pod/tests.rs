@@ -63,7 +63,7 @@ fn a_kubeadm_manifest_is_read_with_its_defaults() {
     assert_eq!(container.security.seccomp, crate::runner::runtime::SeccompProfile::RuntimeDefault);
     let probe = container.liveness.as_ref().unwrap();
     assert_eq!(probe.period, Duration::from_secs(10));
-    assert!(matches!(&probe.check, Check::Http { port: 2381, host, .. } if host == "127.0.0.1"));
+    assert!(matches!(&probe.check, Check::Http(get) if get.port == 2381 && get.host == "127.0.0.1"));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! somebody decides here what it means. A field bound to `_` is honoured elsewhere, or has no effect on a node [1.56].
 
 use k8s_openapi::api::core::v1::{
-    AppArmorProfile, Container, Pod, PodSecurityContext, PodSpec, Probe, SeccompProfile, SecurityContext, Volume,
-    VolumeMount,
+    AppArmorProfile, Container, Lifecycle, LifecycleHandler, Pod, PodSecurityContext, PodSpec, Probe, SeccompProfile,
+    SecurityContext, Volume, VolumeMount,
 };
 
 /// One sentence for each such field, in the order of the manifest's types.
@@ -107,7 +107,6 @@ impl Refused {
         self.value(*host_users == Some(false), "spec.hostUsers", "false");
         self.field(filled(hostname), "spec.hostname");
         self.field(filled(hostname_override), "spec.hostnameOverride");
-        self.field(any(init_containers), "spec.initContainers");
         self.field(node_selector.as_ref().is_some_and(|selector| !selector.is_empty()), "spec.nodeSelector");
         if let Some(os) = os {
             self.value(os.name != "linux", "spec.os.name", &os.name);
@@ -123,6 +122,9 @@ impl Refused {
         self.field(filled(subdomain), "spec.subdomain");
         if let Some(context) = security_context {
             self.pod_security(context);
+        }
+        for (index, container) in init_containers.iter().flatten().enumerate() {
+            self.container(container, &format!("spec.initContainers[{index}]"));
         }
         for (index, container) in containers.iter().enumerate() {
             self.container(container, &format!("spec.containers[{index}]"));
@@ -190,7 +192,7 @@ impl Refused {
             // a changed manifest is a new pod, never a resize [3.107]
             resize_policy: _,
             resources,
-            restart_policy,
+            restart_policy: _,
             restart_policy_rules,
             security_context,
             startup_probe,
@@ -208,7 +210,9 @@ impl Refused {
             let is_file = variable.value_from.as_ref().is_some_and(|source| source.file_key_ref.is_some());
             self.field(is_file, &format!("{path}.env[{index}].valueFrom.fileKeyRef"));
         }
-        self.field(lifecycle.is_some(), &format!("{path}.lifecycle"));
+        if let Some(lifecycle) = lifecycle {
+            self.lifecycle(lifecycle, &format!("{path}.lifecycle"));
+        }
         if let Some(resources) = resources {
             self.field(any(&resources.claims), &format!("{path}.resources.claims"));
             let named = resources.limits.iter().flatten().chain(resources.requests.iter().flatten());
@@ -222,8 +226,10 @@ impl Refused {
                 self.field(true, &format!("{path}.resources[{resource}]"));
             }
         }
-        self.field(restart_policy.is_some(), &format!("{path}.restartPolicy"));
-        self.field(any(restart_policy_rules), &format!("{path}.restartPolicyRules"));
+        for (index, rule) in restart_policy_rules.iter().flatten().enumerate() {
+            let path = format!("{path}.restartPolicyRules[{index}].action");
+            self.value(rule.action == "RestartAllContainers", &path, &rule.action);
+        }
         self.value(*stdin == Some(true), &format!("{path}.stdin"), "true");
         self.value(*tty == Some(true), &format!("{path}.tty"), "true");
         self.field(any(volume_devices), &format!("{path}.volumeDevices"));
@@ -240,6 +246,17 @@ impl Refused {
         for (index, mount) in volume_mounts.iter().flatten().enumerate() {
             self.mount(mount, &format!("{path}.volumeMounts[{index}]"));
         }
+    }
+
+    fn lifecycle(&mut self, lifecycle: &Lifecycle, path: &str) {
+        let Lifecycle { post_start, pre_stop, stop_signal } = lifecycle;
+        for (name, hook) in [("postStart", post_start), ("preStop", pre_stop)] {
+            if let Some(LifecycleHandler { exec: _, http_get: _, sleep: _, tcp_socket }) = hook {
+                // the kubelet takes it, and every such hook fails [3.98]
+                self.field(tcp_socket.is_some(), &format!("{path}.{name}.tcpSocket"));
+            }
+        }
+        self.field(stop_signal.is_some(), &format!("{path}.stopSignal"));
     }
 
     fn security(&mut self, context: &SecurityContext, path: &str) {
@@ -337,7 +354,14 @@ mod tests {
     #[test]
     fn each_refusal_names_its_field() {
         for (field, expected) in [
-            (json!({"initContainers": [{"name": "i"}]}), "`spec.initContainers` is not supported"),
+            (
+                json!({"initContainers": [{"name": "i", "tty": true}]}),
+                "`spec.initContainers[0].tty: true` is not supported",
+            ),
+            (
+                json!({"containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}),
+                "`spec.containers[0].restartPolicyRules[0].action: RestartAllContainers` is not supported",
+            ),
             (json!({"dnsPolicy": "None"}), "`spec.dnsPolicy: None` is not supported"),
             (json!({"hostUsers": false}), "`spec.hostUsers: false` is not supported"),
             (
@@ -350,8 +374,8 @@ mod tests {
             ),
             (json!({"volumes": [{"name": "v"}]}), "`spec.volumes[0].emptyDir` is not supported"),
             (
-                json!({"containers": [{"name": "c", "lifecycle": {}}]}),
-                "`spec.containers[0].lifecycle` is not supported",
+                json!({"containers": [{"name": "c", "lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}]}),
+                "`spec.containers[0].lifecycle.preStop.tcpSocket` is not supported",
             ),
             (
                 json!({"containers": [{"name": "c", "readinessProbe": {"grpc": {"port": 1}}}]}),

@@ -24,13 +24,22 @@ use tokio_rustls::TlsConnector;
 
 use super::Outcome;
 use super::tcp::dial;
+use crate::runner::pod::HttpGet;
 
 /// More of an answer is not read [5.23].
 const MAX_BODY: usize = 10 << 10;
 /// Redirects that are followed [5.24].
 const MAX_REDIRECTS: usize = 10;
 
-/// One probe's request, ready to be sent again and again.
+/// As whom a server is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Agent {
+    Probe,
+    /// A lifecycle hook [3.98].
+    Lifecycle,
+}
+
+/// A request, ready to be sent again and again.
 pub(crate) struct Client {
     url: String,
     headers: HeaderMap,
@@ -38,16 +47,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(https: bool, host: String, port: u16, path: &str, headers: &[(String, String)]) -> Self {
-        let scheme = if https { "https" } else { "http" };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+    /// `pod_ip` is asked where the manifest names no host.
+    pub(crate) fn new(get: &HttpGet, pod_ip: &str, agent: Agent) -> Self {
+        let HttpGet { https, host, port, path, headers } = get;
+        let scheme = if *https { "https" } else { "http" };
+        let host = if host.is_empty() { pod_ip } else { host };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let slash = if path.starts_with('/') { "" } else { "/" };
         // sessions belong to one server: another on the same address would not know them
         let mut config = TLS.clone();
         config.resumption = Resumption::in_memory_sessions(2);
         Client {
             url: format!("{scheme}://{host}:{port}{slash}{path}"),
-            headers: request_headers(headers),
+            headers: request_headers(headers, agent),
             tls: TlsConnector::from(Arc::new(config)),
         }
     }
@@ -157,15 +169,19 @@ fn joined(base: &Uri, location: &str) -> Option<Uri> {
 }
 
 /// The manifest's headers and the kubelet's own; an empty `User-Agent` or `Accept` takes that header away [5.22].
-fn request_headers(given: &[(String, String)]) -> HeaderMap {
+fn request_headers(given: &[(String, String)], agent: Agent) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.append(name, value);
         }
     }
+    let agent = match agent {
+        Agent::Probe => "kube-probe",
+        Agent::Lifecycle => "kube-lifecycle",
+    };
     let version = k8s_minor();
-    let defaults = [(USER_AGENT, format!("kube-probe/1.{version}")), (ACCEPT, "*/*".to_owned())];
+    let defaults = [(USER_AGENT, format!("{agent}/1.{version}")), (ACCEPT, "*/*".to_owned())];
     for (name, value) in defaults {
         match headers.get(&name) {
             Some(given) if given.is_empty() => {

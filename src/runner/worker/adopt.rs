@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::machine::{Command, Ended, Life, Live, Run, Slot, State, Tag, Up};
-use crate::runner::pod::Pod;
+use crate::runner::pod::{ContainerKind, Pod};
 use crate::runner::record::{Clock, Record};
 use crate::runner::runtime::{Container, ContainerState, PodSandbox, SandboxState};
 
@@ -21,9 +21,17 @@ pub fn adopt(
     const GENERATION: u64 = 1;
     let mut commands = Vec::new();
     let slots = (0..pod.containers.len()).map(|_| Slot::new(0, clock.now)).collect();
-    let mut up = Up { pod: Arc::clone(&pod), sandbox: sandbox.id.clone(), slots };
+    let mut up = Up::new(Arc::clone(&pod), sandbox.id.clone(), slots);
     let is_ready = sandbox.state == SandboxState::Ready;
+    let is_regular = |container: &Container| {
+        pod.containers.iter().any(|spec| spec.kind == ContainerKind::Regular && spec.name == container.config.name)
+    };
+    up.initialized = containers.iter().any(is_regular);
     for (index, spec) in pod.containers.iter().enumerate() {
+        if up.initialized && spec.kind == ContainerKind::Init {
+            // it is not run again, also where nothing is left of it
+            up.slots[index].run = Run::Done;
+        }
         let known = record.filter(|record| record.pod.revision == pod.revision);
         let known = known.and_then(|record| record.containers.get(index));
         if let Some(known) = known {
@@ -69,7 +77,7 @@ pub fn adopt(
                         cause: decided.and_then(|known| known.cause.clone()),
                     };
                     up.slots[index].attempt = attempt;
-                    up.end_run(index, ended, None, false, &mut commands);
+                    up.end_run(index, ended, None, &mut commands);
                     if decided.is_some_and(|known| known.starting) {
                         up.slots[index].run = Run::Waiting { due: clock.now, after: None, why: None };
                     }
@@ -77,8 +85,8 @@ pub fn adopt(
             }
         }
     }
-    let is_finished = up.slots.iter().all(|slot| matches!(slot.run, Run::Done));
-    let life = if is_finished && !up.slots.is_empty() {
+    let life = if up.is_finished() {
+        up.slots.iter_mut().for_each(|slot| slot.run = Run::Done);
         Life::Finished(up)
     } else if is_ready {
         Life::Up(up)
@@ -152,7 +160,7 @@ mod tests {
         for _ in 0..3 {
             slot.backoff.restart(clock.now - Duration::from_secs(5), clock.now - Duration::from_secs(5));
         }
-        let up = Up { pod: Arc::clone(&pod), sandbox: "s".to_owned(), slots: vec![slot] };
+        let up = Up::new(Arc::clone(&pod), "s".to_owned(), vec![slot]);
         let record = Record::of(&up, clock);
         let containers = vec![found(&pod, 2, exited(1, clock.wall - Duration::from_secs(10)))];
         let sandbox = sandbox(&pod, SandboxState::Ready);
@@ -169,7 +177,7 @@ mod tests {
         let mut slot = Slot::new(3, clock.now);
         slot.backoff.restart(clock.now, clock.now);
         slot.run = Run::Starting;
-        let up = Up { pod: Arc::clone(&pod), sandbox: "s".to_owned(), slots: vec![slot] };
+        let up = Up::new(Arc::clone(&pod), "s".to_owned(), vec![slot]);
         let record = Record::of(&up, clock);
         let containers = vec![found(&pod, 2, exited(1, clock.wall))];
         let sandbox = sandbox(&pod, SandboxState::Ready);

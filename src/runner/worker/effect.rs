@@ -11,6 +11,7 @@ use super::words::cause;
 use crate::error::chain_of;
 use crate::image::policy::PullPolicy;
 use crate::runner::container;
+use crate::runner::hook;
 use crate::runner::logs;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::{Container, ContainerState, Exit, Runtime, RuntimeError};
@@ -188,6 +189,31 @@ pub(super) async fn watch<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, id: &
             }
         }
     }
+}
+
+pub(super) async fn post_start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, live: &Live) -> Event {
+    let outcome = match &pod.containers[tag.container].post_start {
+        Some(hook) => hook::run(site, &live.id, hook, hook::UNLIMITED).await,
+        None => Ok(()),
+    };
+    Event::PostStarted { tag, outcome }
+}
+
+/// Whatever becomes of the hook, the container is stopped then [3.97].
+pub(super) async fn pre_stop<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, live: &Live, grace: Duration) -> Event {
+    if let Some(hook) = &pod.containers[tag.container].pre_stop {
+        // the runtime ends a command at its limit; nothing else outlasts it
+        let ran = tokio::time::timeout(grace, hook::run(site, &live.id, hook, grace)).await;
+        let failure = match ran {
+            Ok(Ok(())) => None,
+            Ok(Err(message)) => Some(message),
+            Err(_) => Some(format!("it did not end within {} s", grace.as_secs())),
+        };
+        if let Some(message) = failure {
+            tracing::warn!("{}: PreStop hook failed: {message}", super::words::label(pod, tag.container));
+        }
+    }
+    Event::PreStopped { tag }
 }
 
 /// The end itself is told by the watch.

@@ -14,24 +14,29 @@
 //!
 //!     due, its turn         Pulled            Started            Exited
 //!  Waiting ───────► Pulling ──────► Starting ─────────► Running ────────► Waiting, or Done by the restart policy
-//!     ▲                │ PullFailed     │ StartFailed      │ a probe, a hand, the pod's end
+//!     ▲                │ PullFailed     │ StartFailed      │ a probe, a hook, a hand, the pod's end
 //!     └────────────────┴────────────────┘                  └─► Killing ──► Exited
+//!                                                              preStop hook, its turn, signal
 //! ```
+//!
+//! Init containers come first, one after the other; a sidecar lets the next one start once it has started itself, and
+//! is stopped after all that came later. `order` decides whose turn it is.
 //!
 //! [`step`] first takes the event in, then does whatever has become possible ([`advance`]). What is asked of the
 //! world carries a [`Tag`] that its answer brings back: an answer about a container of the past is of no effect.
 //! The machine knows no clock, no runtime and no files.
 
 mod container;
+mod order;
 mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use state::{Cause, Command, Drain, Ended, Event, Life, Live, Role, Run, Slot, State, Tag, Up, Why};
+pub use state::{Cause, Command, Drain, Ended, Event, Life, Live, Role, Run, Slot, Stage, State, Tag, Up, Why};
 
 use super::backoff::Retry;
-use container::{RETRY, exited, probed, start_failed, started, up_of};
+use container::{RETRY, exited, post_started, probed, start_failed, started, up_of};
 
 /// The machine: takes `event` in, then does what has become possible.
 pub fn step(state: &mut State, event: Event, now: Instant) -> Vec<Command> {
@@ -48,7 +53,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
         Event::Drain(drain) => {
             state.drain = Some(drain);
             if let (Life::Stopping(up), Some(grace)) = (&mut state.life, drain.grace) {
-                up.shorten(grace, generation, now, commands);
+                up.stop(grace, generation, now, commands);
             }
         }
         Event::Kill { id } => {
@@ -65,7 +70,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
             {
                 let first = |index: usize| attempts.get(index).copied().unwrap_or(0);
                 let slots = (0..pod.containers.len()).map(|index| Slot::new(first(index), now)).collect();
-                state.life = Life::Up(Up { pod: Arc::clone(pod), sandbox: id, slots });
+                state.life = Life::Up(Up::new(Arc::clone(pod), id, slots));
             }
         }
         Event::SandboxFailed { generation: of, why } => {
@@ -112,9 +117,17 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
         Event::Exited { tag, exit } => exited(state, tag, exit, now, commands),
         Event::StopFailed { tag } => {
             if let Some((up, index)) = up_of(state, tag)
-                && let Run::Killing { retry, .. } = &mut up.slots[index].run
+                && let Run::Killing { stage, .. } = &mut up.slots[index].run
             {
-                *retry = Some(now + RETRY);
+                *stage = Stage::Retry(now + RETRY);
+            }
+        }
+        Event::PostStarted { tag, outcome } => post_started(state, tag, outcome, now, commands),
+        Event::PreStopped { tag } => {
+            if let Some((up, index)) = up_of(state, tag)
+                && let Run::Killing { stage: stage @ Stage::Hook, .. } = &mut up.slots[index].run
+            {
+                *stage = Stage::Turn;
             }
         }
         Event::Probed { tag, role, outcome, verdict } => probed(state, tag, role, outcome, verdict, now, commands),
@@ -153,17 +166,20 @@ fn advance(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
                 up.stop(grace.unwrap_or(up.pod.grace), generation, now, commands);
                 Some(Life::Stopping(up.clone()))
             }
-            Life::Up(up) if up.is_done() => {
-                commands.push(Command::RestSandbox { sandbox: up.sandbox.clone() });
-                Some(Life::Finished(up.clone()))
-            }
             Life::Up(up) => {
-                up.advance(generation, now, commands);
-                None
+                up.retire(generation, now, commands);
+                up.signal(generation, now, commands);
+                if up.is_done() {
+                    commands.push(Command::RestSandbox { sandbox: up.sandbox.clone() });
+                    Some(Life::Finished(up.clone()))
+                } else {
+                    up.start_next(generation, now, commands);
+                    None
+                }
             }
             Life::Stopping(up) if up.is_done() => Some(clear(up, generation, commands)),
             Life::Stopping(up) => {
-                up.stop_again(generation, now, commands);
+                up.signal(generation, now, commands);
                 None
             }
             Life::Finished(up) if !is_wanted => Some(clear(up, generation, commands)),

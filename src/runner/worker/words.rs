@@ -65,7 +65,14 @@ pub fn line(state: &State, event: &Event, now: Instant) -> Option<(Level, String
             let (up, _) = of(state, *tag)?;
             Some((Level::WARN, format!("{}: could not be stopped, is tried again", label(&up.pod, tag.container))))
         }
-        Event::SandboxReady { .. }
+        Event::PostStarted { tag, outcome: Err(message) } => {
+            let (up, _) = of(state, *tag)?;
+            let label = label(&up.pod, tag.container);
+            Some((Level::WARN, format!("{label}: PostStart hook failed, the container is ended: {message}")))
+        }
+        Event::PostStarted { outcome: Ok(()), .. }
+        | Event::PreStopped { .. }
+        | Event::SandboxReady { .. }
         | Event::SandboxGone { .. }
         | Event::SandboxStuck { .. }
         | Event::Wanted(_)

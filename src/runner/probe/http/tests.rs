@@ -36,9 +36,14 @@ fn redirect(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
+fn to(port: u16, https: bool) -> HttpGet {
+    HttpGet { https, host: String::new(), port, path: "/".to_owned(), headers: Vec::new() }
+}
+
 async fn get(port: u16, path: &str, headers: &[(&str, &str)]) -> Outcome {
     let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Client::new(false, "127.0.0.1".to_owned(), port, path, &headers).get(LIMIT).await
+    let get = HttpGet { headers, path: path.to_owned(), ..to(port, false) };
+    Client::new(&get, "127.0.0.1", Agent::Probe).get(LIMIT).await
 }
 
 #[tokio::test]
@@ -94,7 +99,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
 async fn what_does_not_answer_fails_with_its_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let client = Client::new(false, "127.0.0.1".to_owned(), port, "/", &[]);
+    let client = Client::new(&to(port, false), "127.0.0.1", Agent::Probe);
     let Outcome::Failure(slow) = client.get(Duration::from_millis(20)).await else { panic!() };
     assert!(slow.starts_with(&format!("Get \"http://127.0.0.1:{port}/\": context deadline exceeded")), "{slow}");
     drop(listener);
@@ -137,7 +142,7 @@ async fn any_certificate_will_do_and_the_session_is_used_again() {
             let _ = stream.shutdown().await;
         }
     });
-    let client = Client::new(true, "127.0.0.1".to_owned(), port, "/readyz", &[]);
+    let client = Client::new(&to(port, true), "127.0.0.1", Agent::Lifecycle);
     for _ in 0..4 {
         assert_eq!(client.get(LIMIT).await, Outcome::Success);
     }

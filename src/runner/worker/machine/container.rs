@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::state::{Cause, Command, Ended, Life, Live, Role, Run, Slot, State, Tag, Up, Why};
-use crate::runner::pod::{Pod, RestartPolicy};
+use super::state::{Cause, Command, Ended, Life, Live, Role, Run, Slot, Stage, State, Tag, Up, Why};
+use crate::runner::pod::{Container, ContainerKind, Pod, RestartPolicy};
 use crate::runner::runtime::Exit;
 
 /// Between two tries of what has no back-off of its own: creating a container, stopping one, clearing a sandbox [2.5].
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 /// No container gets less to end in [2.31].
-const LEAST_GRACE: Duration = Duration::from_secs(2);
+pub(super) const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 const ALL_ROLES: &[Role] = &[Role::Startup, Role::Liveness, Role::Readiness];
 /// What may kill a container; readiness goes on while it ends [5.17].
@@ -31,22 +31,47 @@ pub(super) fn up_of(state: &mut State, tag: Tag) -> Option<(&mut Up, usize)> {
 }
 
 pub(super) fn started(state: &mut State, tag: Tag, live: Live, now: Instant, commands: &mut Vec<Command>) {
-    let is_stopping = matches!(state.life, Life::Stopping(_));
-    let grace = state.drain.and_then(|drain| drain.grace);
     let generation = state.generation;
     let Some((up, index)) = up_of(state, tag) else { return };
     if !matches!(up.slots[index].run, Run::Starting) {
         return;
     }
     commands.push(Command::Watch { tag, id: live.id.clone() });
-    let pod = Arc::clone(&up.pod);
     up.slots[index].run = Run::Running(live.clone());
-    if is_stopping {
-        up.kill(index, Cause::Pod, grace.unwrap_or(pod.grace), generation, now, commands);
+    if let Some(ending) = up.ending {
+        // the pod has begun to end meanwhile
+        up.kill(index, Cause::Pod, ending.saturating_duration_since(now), generation, now, commands);
         return;
     }
     up.slots[index].probe = None;
-    up.begin(index, tag, &live, commands);
+    if up.pod.containers[index].post_start.is_some() {
+        up.slots[index].hooking = true;
+        commands.push(Command::PostStart { tag, pod: Arc::clone(&up.pod), live });
+    } else {
+        up.begin(index, tag, &live, commands);
+    }
+}
+
+pub(super) fn post_started(
+    state: &mut State,
+    tag: Tag,
+    outcome: Result<(), String>,
+    now: Instant,
+    commands: &mut Vec<Command>,
+) {
+    let generation = state.generation;
+    let Some((up, index)) = up_of(state, tag) else { return };
+    if !std::mem::take(&mut up.slots[index].hooking) {
+        return;
+    }
+    let Run::Running(live) = up.slots[index].run.clone() else { return };
+    match outcome {
+        Ok(()) => up.begin(index, tag, &live, commands),
+        Err(message) => {
+            let grace = up.pod.grace;
+            up.kill(index, Cause::Hook(message), grace, generation, now, commands);
+        }
+    }
 }
 
 impl Up {
@@ -73,11 +98,7 @@ impl Up {
         }
     }
 
-    fn tag(&self, generation: u64, index: usize) -> Tag {
-        Tag { generation, container: index, attempt: self.slots[index].attempt }
-    }
-
-    /// Asks a running container to end.
+    /// Asks a running container to end: its preStop hook comes first, unless a hand ends it [3.97].
     pub(super) fn kill(
         &mut self,
         index: usize,
@@ -88,33 +109,21 @@ impl Up {
         commands: &mut Vec<Command>,
     ) {
         let (tag, grace) = (self.tag(generation, index), grace.max(LEAST_GRACE));
+        let has_hook = self.pod.containers[index].pre_stop.is_some() && cause != Cause::Hand;
         let slot = &mut self.slots[index];
-        let live = match &slot.run {
-            Run::Running(live) => live.clone(),
-            // a later request can only shorten [2.33]
-            Run::Killing { live, until, .. } if now + grace < *until => live.clone(),
+        let (live, has_hook) = match &slot.run {
+            Run::Running(live) => (live.clone(), has_hook),
+            // a later request can only shorten [2.33]; the hook has had its time
+            Run::Killing { live, until, .. } if now + grace < *until => (live.clone(), false),
             Run::Killing { .. } | Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done => return,
         };
+        slot.hooking = false;
         commands.push(Command::Unprobe { container: index, roles: KILLING_ROLES });
-        commands.push(Command::Stop { tag, id: live.id.clone(), grace });
-        slot.run = Run::Killing { live, cause, until: now + grace, retry: None };
-    }
-
-    pub(super) fn shorten(&mut self, grace: Duration, generation: u64, now: Instant, commands: &mut Vec<Command>) {
-        for index in 0..self.slots.len() {
-            self.kill(index, Cause::Pod, grace, generation, now, commands);
+        if has_hook {
+            commands.push(Command::PreStop { tag, pod: Arc::clone(&self.pod), live: live.clone(), grace });
         }
-    }
-
-    /// The pod is to end: what does not run never will.
-    pub(super) fn stop(&mut self, grace: Duration, generation: u64, now: Instant, commands: &mut Vec<Command>) {
-        for slot in &mut self.slots {
-            match &slot.run {
-                Run::Waiting { .. } | Run::Pulling { .. } => slot.run = Run::Done,
-                Run::Starting | Run::Running(_) | Run::Killing { .. } | Run::Done => {}
-            }
-        }
-        self.shorten(grace, generation, now, commands);
+        let stage = if has_hook { Stage::Hook } else { Stage::Turn };
+        slot.run = Run::Killing { live, cause, until: now + grace, stage };
     }
 }
 
@@ -126,7 +135,6 @@ pub(super) fn start_failed(
     now: Instant,
     commands: &mut Vec<Command>,
 ) {
-    let is_stopping = matches!(state.life, Life::Stopping(_));
     let Some((up, index)) = up_of(state, tag) else { return };
     if !matches!(up.slots[index].run, Run::Starting) {
         return;
@@ -134,15 +142,14 @@ pub(super) fn start_failed(
     match dead {
         Some((id, exit)) => {
             let ended = Ended { id, attempt: tag.attempt, at: now, started_at: None, exit, cause: Some(why.message) };
-            up.end_run(index, ended, None, is_stopping, commands);
+            up.end_run(index, ended, None, commands);
         }
-        None if is_stopping => up.slots[index].run = Run::Done,
+        None if up.ending.is_some() => up.slots[index].run = Run::Done,
         None => up.slots[index].run = Run::Waiting { due: now + RETRY, after: None, why: Some(why) },
     }
 }
 
 pub(super) fn exited(state: &mut State, tag: Tag, exit: Exit, now: Instant, commands: &mut Vec<Command>) {
-    let is_stopping = matches!(state.life, Life::Stopping(_));
     let Some((up, index)) = up_of(state, tag) else { return };
     let (live, cause) = match &up.slots[index].run {
         Run::Running(live) => (live.clone(), None),
@@ -155,45 +162,59 @@ pub(super) fn exited(state: &mut State, tag: Tag, exit: Exit, now: Instant, comm
             let slot = &up.slots[index];
             Some(slot.probe.clone().unwrap_or_else(|| format!("{} probe failed", role.name())))
         }
+        Some(Cause::Hook(message)) => Some(format!("PostStart hook failed: {message}")),
         Some(Cause::Hand) => Some("stopped by hand".to_owned()),
         Some(Cause::Pod) | None => None,
     };
     let started_at = Some(live.started_at);
     let ended = Ended { id: live.id, attempt: tag.attempt, at: now, started_at, exit, cause: words };
-    up.end_run(index, ended, cause, is_stopping, commands);
+    up.end_run(index, ended, cause, commands);
 }
 
 impl Up {
     /// Keeps the newest end, drops the one before, and decides by the restart policy what comes next [3.20].
-    pub fn end_run(
-        &mut self,
-        index: usize,
-        ended: Ended,
-        cause: Option<Cause>,
-        is_stopping: bool,
-        commands: &mut Vec<Command>,
-    ) {
+    pub fn end_run(&mut self, index: usize, ended: Ended, cause: Option<Cause>, commands: &mut Vec<Command>) {
         let pod = Arc::clone(&self.pod);
         let slot = &mut self.slots[index];
-        (slot.started, slot.ready, slot.probe) = (false, false, None);
+        (slot.started, slot.ready, slot.hooking, slot.probe) = (false, false, false, None);
         let by_probe = matches!(cause, Some(Cause::Probe(_)));
-        let again = match pod.restart_policy {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => by_probe || ended.exit.code != 0,
-            RestartPolicy::Never => false,
-        };
+        let again = self.ending.is_none() && restarts(&pod, &pod.containers[index], &ended.exit, by_probe);
         let at = ended.at;
         let before = slot.last.replace(ended);
         if let Some(before) = &before {
             let (attempt, id) = (before.attempt, before.id.clone());
             commands.push(Command::Forget { pod: Arc::clone(&pod), container: index, attempt, id });
         }
-        if is_stopping || !again {
+        if !again {
             slot.run = Run::Done;
             return;
         }
         slot.attempt += 1;
         slot.run = slot.waiting(at, by_probe, before.map(|ended| ended.at), &pod, index);
+    }
+}
+
+/// An init container that the kernel killed a process of for memory has failed, whatever its code [3.11].
+pub(super) fn succeeded(kind: ContainerKind, exit: &Exit) -> bool {
+    exit.code == 0 && !(kind == ContainerKind::Init && exit.oom_killed)
+}
+
+/// A container that ended runs again: by its kind, its own rules and policy, or its pod's policy [3.11, 3.14, 3.16].
+fn restarts(pod: &Pod, container: &Container, exit: &Exit, by_probe: bool) -> bool {
+    let policy = container.restart_policy.unwrap_or(pod.restart_policy);
+    let succeeded = succeeded(container.kind, exit);
+    match container.kind {
+        ContainerKind::Sidecar => true,
+        ContainerKind::Init if succeeded => false,
+        ContainerKind::Init | ContainerKind::Regular => {
+            let by_rule = container.restart_rules.iter().any(|rule| rule.holds(exit.code));
+            by_rule
+                || match policy {
+                    RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure => by_probe || !succeeded,
+                    RestartPolicy::Never => false,
+                }
+        }
     }
 }
 
@@ -269,39 +290,5 @@ pub(super) fn probed(
             up.kill(index, Cause::Probe(role), grace, generation, now, commands);
         }
         (Role::Startup | Role::Liveness, Some(_)) => {}
-    }
-}
-
-impl Up {
-    /// Starts the first container that is due, unless another is being made; repeats stops that failed.
-    pub(super) fn advance(&mut self, generation: u64, now: Instant, commands: &mut Vec<Command>) {
-        self.stop_again(generation, now, commands);
-        if self.is_busy() {
-            return;
-        }
-        let is_due = |slot: &Slot| matches!(&slot.run, Run::Waiting { due, .. } if *due <= now);
-        let Some(index) = self.slots.iter().position(is_due) else { return };
-        let tag = self.tag(generation, index);
-        let slot = &mut self.slots[index];
-        if let Run::Waiting { after, why, .. } = &slot.run {
-            if let Some(after) = after {
-                slot.backoff.restart(*after, now);
-            }
-            slot.run = Run::Pulling { why: why.clone() };
-            commands.push(Command::Pull { tag, pod: Arc::clone(&self.pod) });
-        }
-    }
-
-    pub(super) fn stop_again(&mut self, generation: u64, now: Instant, commands: &mut Vec<Command>) {
-        for index in 0..self.slots.len() {
-            let tag = self.tag(generation, index);
-            if let Run::Killing { live, until, retry, .. } = &mut self.slots[index].run
-                && retry.is_some_and(|retry| retry <= now)
-            {
-                *retry = None;
-                let grace = until.saturating_duration_since(now).max(LEAST_GRACE);
-                commands.push(Command::Stop { tag, id: live.id.clone(), grace });
-            }
-        }
     }
 }

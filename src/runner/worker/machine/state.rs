@@ -55,8 +55,12 @@ pub enum Life {
 pub struct Up {
     pub pod: Arc<Pod>,
     pub sandbox: String,
-    /// One for each container, in the order of the manifest.
+    /// One for each container, in the order of the pod's.
     pub slots: Vec<Slot>,
+    /// A regular container has had its turn: what comes before it is over, and is not asked for again [3.13].
+    pub initialized: bool,
+    /// When the pod's grace is over: it is being stopped, or only its sidecars are left.
+    pub ending: Option<Instant>,
 }
 
 /// One container of the manifest and what became of it.
@@ -71,6 +75,8 @@ pub struct Slot {
     pub last: Option<Ended>,
     pub started: bool,
     pub ready: bool,
+    /// Its postStart hook has not ended yet.
+    pub hooking: bool,
     /// The last probe, in words, if it failed.
     pub probe: Option<String>,
 }
@@ -94,11 +100,22 @@ pub enum Run {
         cause: Cause,
         /// When its grace ends.
         until: Instant,
-        /// Set when the stop itself failed.
-        retry: Option<Instant>,
+        stage: Stage,
     },
     /// Never again in this sandbox.
     Done,
+}
+
+/// How far the stop of a container has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its preStop hook runs.
+    Hook,
+    /// It is to be signalled when its turn comes: a sidecar after those that may need it.
+    Turn,
+    Signalled,
+    /// The stop itself failed; when to try again.
+    Retry(Instant),
 }
 
 /// A container that runs.
@@ -114,6 +131,8 @@ pub struct Live {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     Probe(Role),
+    /// Its postStart hook failed, so.
+    Hook(String),
     Hand,
     Pod,
 }
@@ -159,7 +178,7 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag {
     pub generation: u64,
-    /// Index in the manifest.
+    /// Index in the pod's list.
     pub container: usize,
     pub attempt: u32,
 }
@@ -213,6 +232,15 @@ pub enum Event {
     StopFailed {
         tag: Tag,
     },
+    /// The postStart hook has ended.
+    PostStarted {
+        tag: Tag,
+        outcome: Result<(), String>,
+    },
+    /// The preStop hook has ended, well or not, or the grace is over.
+    PreStopped {
+        tag: Tag,
+    },
     /// One probe's attempt; `verdict` when it made a threshold full.
     Probed {
         tag: Tag,
@@ -258,6 +286,19 @@ pub enum Command {
     Stop {
         tag: Tag,
         id: String,
+        grace: Duration,
+    },
+    /// Run the container's postStart hook.
+    PostStart {
+        tag: Tag,
+        pod: Arc<Pod>,
+        live: Live,
+    },
+    /// Run the container's preStop hook, for as long as `grace` at most.
+    PreStop {
+        tag: Tag,
+        pod: Arc<Pod>,
+        live: Live,
         grace: Duration,
     },
     Probe {
@@ -316,23 +357,36 @@ impl State {
 }
 
 impl Up {
+    pub fn new(pod: Arc<Pod>, sandbox: String, slots: Vec<Slot>) -> Self {
+        Up { pod, sandbox, slots, initialized: false, ending: None }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let is_busy = self.is_busy();
-        self.slots
-            .iter()
-            .filter_map(|slot| match &slot.run {
-                Run::Waiting { due, .. } if !is_busy => Some(*due),
-                Run::Killing { retry, .. } => *retry,
-                Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Running(_) | Run::Done => None,
-            })
-            .min()
+        let of = |(index, slot): (usize, &Slot)| match &slot.run {
+            Run::Waiting { due, .. } if !is_busy && self.may_start(index) => Some(*due),
+            Run::Killing { stage: Stage::Retry(at), .. } => Some(*at),
+            // a turn that has come has been taken; one that has not comes with the end of another, or of the grace
+            Run::Killing { stage: Stage::Turn, .. } => self.ending,
+            Run::Waiting { .. }
+            | Run::Pulling { .. }
+            | Run::Starting
+            | Run::Running(_)
+            | Run::Killing { stage: Stage::Hook | Stage::Signalled, .. }
+            | Run::Done => None,
+        };
+        self.slots.iter().enumerate().filter_map(of).min()
     }
 
-    /// Containers are made one at a time [3.1].
+    /// Containers are made one at a time, and the next one not before the last one's postStart hook is over [3.1].
     pub(super) fn is_busy(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot.run, Run::Pulling { .. } | Run::Starting))
+        self.slots.iter().any(|slot| {
+            let is_made = matches!(slot.run, Run::Pulling { .. } | Run::Starting);
+            is_made || slot.hooking && matches!(slot.run, Run::Running(_))
+        })
     }
 
+    /// Every container has ended, and none will be started.
     pub(super) fn is_done(&self) -> bool {
         self.slots.iter().all(|slot| matches!(slot.run, Run::Done))
     }
@@ -348,6 +402,7 @@ impl Slot {
             last: None,
             started: false,
             ready: false,
+            hooking: false,
             probe: None,
         }
     }

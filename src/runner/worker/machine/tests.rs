@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::super::backoff::{Entry, RESET};
 use super::*;
-use crate::runner::pod::{Check, Container, Pod, Probe, RestartPolicy};
+use crate::runner::pod::{Check, Container, ContainerKind, Hook, Pod, Probe, RestartPolicy};
 use crate::runner::runtime::Exit;
 use crate::runner::testing;
 
@@ -32,6 +32,14 @@ fn probe() -> Probe {
 fn container(name: &str, probes: bool) -> Container {
     let probe = probes.then(probe);
     Container { startup: probe.clone(), liveness: probe.clone(), readiness: probe, ..testing::container(name) }
+}
+
+fn of_kind(name: &str, kind: ContainerKind) -> Container {
+    Container { kind, ..container(name, false) }
+}
+
+fn hook() -> Option<Hook> {
+    Some(Hook::Exec { command: vec!["true".to_owned()] })
 }
 
 fn pod(revision: &str, policy: RestartPolicy, containers: Vec<Container>) -> Arc<Pod> {

@@ -21,8 +21,22 @@ fn explore(world: &World, depth: usize, a: &Arc<Pod>, b: &Arc<Pod>, seen: &mut u
     }
 }
 
-fn explored(policy: RestartPolicy, containers: usize, probes: bool) -> usize {
-    let containers: Vec<_> = (0..containers).map(|index| container(&format!("c{index}"), probes)).collect();
+fn regular(count: usize, probes: bool) -> Vec<Container> {
+    (0..count).map(|index| container(&format!("c{index}"), probes)).collect()
+}
+
+/// An init container, a sidecar with hooks, another init container and a regular one with hooks.
+fn ordered() -> Vec<Container> {
+    let hooked = |container: Container| Container { post_start: hook(), pre_stop: hook(), ..container };
+    vec![
+        of_kind("i0", ContainerKind::Init),
+        hooked(of_kind("s1", ContainerKind::Sidecar)),
+        of_kind("i2", ContainerKind::Init),
+        hooked(container("c3", false)),
+    ]
+}
+
+fn explored(policy: RestartPolicy, containers: Vec<Container>) -> usize {
     let (a, b) = (pod("a", policy, containers.clone()), pod("b", policy, containers.clone()));
     let mut world = World::new();
     let mut seen = 0;
@@ -32,22 +46,35 @@ fn explored(policy: RestartPolicy, containers: usize, probes: bool) -> usize {
     world.happen(Happening::Succeeds, &a, &b);
     explore(&world, 4, &a, &b, &mut seen);
     world.settle(&a, &b);
-    assert_eq!(world.containers.len(), containers.len());
+    let lasting = containers.iter().filter(|container| container.kind != ContainerKind::Init);
+    assert_eq!(world.containers.len(), lasting.count());
     explore(&world, 5, &a, &b, &mut seen);
     seen
 }
 
 #[test]
 fn no_sequence_of_five_breaks_an_invariant() {
-    assert!(explored(RestartPolicy::Always, 1, true) > 10_000);
-    assert!(explored(RestartPolicy::Always, 2, false) > 10_000);
-    assert!(explored(RestartPolicy::OnFailure, 2, false) > 10_000);
-    assert!(explored(RestartPolicy::Never, 1, true) > 10_000);
+    assert!(explored(RestartPolicy::Always, regular(1, true)) > 10_000);
+    assert!(explored(RestartPolicy::Always, regular(2, false)) > 10_000);
+    assert!(explored(RestartPolicy::OnFailure, regular(2, false)) > 10_000);
+    assert!(explored(RestartPolicy::Never, regular(1, true)) > 10_000);
+}
+
+#[test]
+fn no_sequence_of_five_breaks_the_order() {
+    for policy in [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never] {
+        assert!(explored(policy, ordered()) > 10_000);
+    }
 }
 
 #[test]
 fn whatever_happened_the_wanted_revision_comes_up() {
-    let containers = vec![container("c0", false), container("c1", false)];
+    for containers in [regular(2, false), ordered()] {
+        comes_up(containers);
+    }
+}
+
+fn comes_up(containers: Vec<Container>) {
     let (a, b) = (pod("a", RestartPolicy::Always, containers.clone()), pod("b", RestartPolicy::Always, containers));
     let mut stack = vec![(World::new(), 0)];
     while let Some((world, depth)) = stack.pop() {
@@ -57,7 +84,11 @@ fn whatever_happened_the_wanted_revision_comes_up() {
             wanted.settle(&a, &b);
             let up = wanted.state.up().unwrap();
             assert_eq!(up.pod.revision, "b");
-            assert!(up.slots.iter().all(|slot| matches!(slot.run, Run::Running(_)) && slot.ready), "{up:?}");
+            let is_well = |(slot, spec): (&Slot, &Container)| match spec.kind {
+                ContainerKind::Init => matches!(slot.run, Run::Done),
+                ContainerKind::Sidecar | ContainerKind::Regular => matches!(slot.run, Run::Running(_)) && slot.ready,
+            };
+            assert!(up.slots.iter().zip(&up.pod.containers).all(is_well), "{up:?}");
         }
         if depth < 4 {
             for happening in HAPPENINGS {

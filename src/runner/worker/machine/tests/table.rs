@@ -15,7 +15,13 @@ fn slot_word(slot: &Slot) -> String {
         Run::Killing { .. } => "Killing",
         Run::Done => "Done",
     };
-    let marks = [(slot.started, "+started"), (slot.ready, "+ready")];
+    let word = match &slot.run {
+        Run::Killing { stage: Stage::Hook, .. } => "Killing, hook",
+        Run::Killing { stage: Stage::Turn, .. } => "Killing, turn",
+        Run::Killing { stage: Stage::Retry(_), .. } => "Killing, again",
+        _ => word,
+    };
+    let marks = [(slot.hooking, "+hooking"), (slot.started, "+started"), (slot.ready, "+ready")];
     marks.iter().filter(|(is_set, _)| *is_set).fold(word.to_owned(), |word, (_, mark)| word + mark)
 }
 
@@ -43,6 +49,8 @@ fn command_word(command: &Command) -> String {
         Command::Start { tag, .. } => format!("Start #{}", tag.attempt),
         Command::Watch { tag, .. } => format!("Watch #{}", tag.attempt),
         Command::Stop { tag, grace, .. } => format!("Stop #{} in {}s", tag.attempt, grace.as_secs()),
+        Command::PostStart { tag, .. } => format!("PostStart #{}", tag.attempt),
+        Command::PreStop { tag, .. } => format!("PreStop #{}", tag.attempt),
         Command::Probe { role, .. } => format!("Probe {}", role.name()),
         Command::Unprobe { roles, .. } if roles.len() == 3 => "Unprobe all".to_owned(),
         Command::Unprobe { roles, .. } => {
@@ -61,10 +69,11 @@ fn states(now: Instant, a: &Arc<Pod>) -> Vec<State> {
     let up = |run: Run, started: bool| {
         let mut slot = Slot { run, ..Slot::new(0, now) };
         (slot.started, slot.ready) = (started, started);
-        Up { pod: Arc::clone(a), sandbox: "s1".to_owned(), slots: vec![slot] }
+        Up { initialized: true, ..Up::new(Arc::clone(a), "s1".to_owned(), vec![slot]) }
     };
     let later = now + Duration::from_secs(60);
-    let killing = |cause| Run::Killing { live: live(TAG), cause, until: now + GRACE, retry: None };
+    let killing = |cause| Run::Killing { live: live(TAG), cause, until: now + GRACE, stage: Stage::Signalled };
+    let ending = |up: Up| Up { ending: Some(now + GRACE), ..up };
     let retry = super::super::super::backoff::Retry::SANDBOX;
     vec![
         of(Life::Making { pod: Arc::clone(a), retry }),
@@ -75,8 +84,8 @@ fn states(now: Instant, a: &Arc<Pod>) -> Vec<State> {
         of(Life::Up(up(Run::Running(live(TAG)), false))),
         of(Life::Up(up(Run::Running(live(TAG)), true))),
         of(Life::Up(up(killing(Cause::Probe(Role::Liveness)), true))),
-        of(Life::Stopping(up(Run::Starting, false))),
-        of(Life::Stopping(up(killing(Cause::Pod), true))),
+        of(Life::Stopping(ending(up(Run::Starting, false)))),
+        of(Life::Stopping(ending(up(killing(Cause::Pod), true)))),
         of(Life::Clearing { up: up(Run::Done, false), due: None }),
         of(Life::Finished(up(Run::Done, false))),
     ]
@@ -119,6 +128,55 @@ fn events(a: &Arc<Pod>, b: &Arc<Pod>) -> Vec<(&'static str, Event)> {
     ]
 }
 
+/// What differs for a container with hooks.
+fn hooks(table: &mut String, now: Instant) {
+    let hooked = |revision| {
+        let own = Container { post_start: hook(), pre_stop: hook(), ..container("c", false) };
+        pod(revision, RestartPolicy::Always, vec![own])
+    };
+    let (a, b) = (hooked("a"), hooked("b"));
+    let up = |run: Run, hooking: bool| {
+        let slot = Slot { run, hooking, started: !hooking, ready: !hooking, ..Slot::new(0, now) };
+        Up { initialized: true, ..Up::new(Arc::clone(&a), "s1".to_owned(), vec![slot]) }
+    };
+    let of = |life: Life| State { wanted: Some(Arc::clone(&a)), drain: None, life, generation: 1 };
+    let killing = |stage| Run::Killing { live: live(TAG), cause: Cause::Pod, until: now + GRACE, stage };
+    let stopping = Up { ending: Some(now + GRACE), ..up(killing(Stage::Hook), false) };
+    let states = [
+        of(Life::Up(Up { slots: vec![Slot { run: Run::Starting, ..Slot::new(0, now) }], ..up(Run::Done, false) })),
+        of(Life::Up(up(Run::Running(live(TAG)), true))),
+        of(Life::Up(up(Run::Running(live(TAG)), false))),
+        of(Life::Stopping(stopping)),
+    ];
+    let events = [
+        ("Started", Event::Started { tag: TAG, live: live(TAG) }),
+        ("PostStarted", Event::PostStarted { tag: TAG, outcome: Ok(()) }),
+        ("PostStart fails", Event::PostStarted { tag: TAG, outcome: Err("no".to_owned()) }),
+        ("PreStopped", Event::PreStopped { tag: TAG }),
+        ("Exited 0", Event::Exited { tag: TAG, exit: exit(0) }),
+        ("Kill", Event::Kill { id: live(TAG).id }),
+        ("Wanted b", Event::Wanted(Some(b))),
+        ("Drain 3s", Event::Drain(Drain { grace: Some(Duration::from_secs(3)) })),
+    ];
+    for state in &states {
+        for (name, event) in &events {
+            row(table, "hooks", state, name, event.clone(), now);
+        }
+    }
+}
+
+/// One line, unless nothing changes and nothing is asked for.
+fn row(table: &mut String, policy: &str, state: &State, event_name: &str, event: Event, now: Instant) {
+    let before = state_word(state);
+    let mut after = state.clone();
+    let commands = step(&mut after, event, now);
+    let commands: Vec<_> = commands.iter().map(command_word).collect();
+    let after = state_word(&after);
+    if after != before || !commands.is_empty() {
+        writeln!(table, "{policy:9} | {before:27} | {event_name:17} | {after:33} | {}", commands.join(", ")).unwrap();
+    }
+}
+
 #[test]
 fn the_table_is_the_one_that_was_agreed_to() {
     let now = Instant::now();
@@ -129,26 +187,18 @@ fn the_table_is_the_one_that_was_agreed_to() {
         let a = pod("a", policy, vec![container("c", true)]);
         let b = pod("b", policy, vec![container("c", true)]);
         for state in states(now, &a) {
-            let before = state_word(&state);
             for (event_name, event) in events(&a, &b) {
                 // only ends of runs differ by the policy
                 if policy != RestartPolicy::Always && !event_name.contains("xited") {
                     continue;
                 }
-                let mut after = state.clone();
-                let commands = step(&mut after, event, now);
-                let commands: Vec<_> = commands.iter().map(command_word).collect();
-                let after = state_word(&after);
-                if after == before && commands.is_empty() {
-                    continue;
-                }
-                writeln!(table, "{name:9} | {before:27} | {event_name:17} | {after:27} | {}", commands.join(", "))
-                    .unwrap();
+                row(&mut table, name, &state, event_name, event, now);
             }
         }
     }
+    hooks(&mut table, now);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/worker-machine.txt");
-    let heads = format!("{:9} | {:27} | {:17} | {:27} | commands", "policy", "state", "event", "state after");
+    let heads = format!("{:9} | {:27} | {:17} | {:33} | commands", "policy", "state", "event", "state after");
     let table = format!("what is not listed changes nothing and asks for nothing\n\n{heads}\n{table}");
     let table: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     if std::env::var_os("BLESS").is_some() {

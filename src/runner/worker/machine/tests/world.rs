@@ -12,6 +12,8 @@ enum Pending {
     Clear(u64),
     Pull(Tag),
     Start(Tag),
+    PostStart(Tag),
+    PreStop(Tag),
 }
 
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(super) struct World {
     /// Id, tag and whether its stop was asked for, by container's index.
     pub(super) containers: BTreeMap<usize, Running>,
     pub(super) over: bool,
+    /// A hook may be cut short.
+    is_shortened: bool,
     pub(super) starts: Vec<(usize, u32, u64)>,
     backoff: BTreeMap<(u64, usize), Entry>,
 }
@@ -49,6 +53,7 @@ pub(super) enum Happening {
     /// The newest thing asked for is answered before the others.
     NewestSucceeds,
     FirstExits,
+    FirstSucceeds,
     LastExits,
     /// Something about the past arrives late.
     Stale,
@@ -60,7 +65,7 @@ pub(super) enum Happening {
     StopFails,
 }
 
-pub(super) const HAPPENINGS: [Happening; 15] = {
+pub(super) const HAPPENINGS: [Happening; 16] = {
     use Happening::*;
     [
         WantA,
@@ -71,6 +76,7 @@ pub(super) const HAPPENINGS: [Happening; 15] = {
         Fails,
         NewestSucceeds,
         FirstExits,
+        FirstSucceeds,
         LastExits,
         Stale,
         LivenessFails,
@@ -92,6 +98,7 @@ impl World {
             sandbox: None,
             containers: BTreeMap::new(),
             over: false,
+            is_shortened: false,
             starts: Vec::new(),
             backoff: BTreeMap::new(),
         }
@@ -129,6 +136,7 @@ impl World {
                     .iter()
                     .rfind(|(index, _, generation)| *index == tag.container && *generation == tag.generation);
                 assert!(before.is_none_or(|(_, attempt, _)| tag.attempt >= *attempt), "an attempt went backwards");
+                self.check_order(tag.container, &pod);
                 self.pending.push_back(Pending::Start(tag));
             }
             Command::Watch { tag, id } => {
@@ -136,8 +144,23 @@ impl World {
                 assert_eq!(running.id, id);
                 running.watched = true;
             }
+            Command::PostStart { tag, live, .. } => {
+                assert_eq!(self.containers[&tag.container].id, live.id);
+                self.pending.push_back(Pending::PostStart(tag));
+            }
+            Command::PreStop { tag, live, grace, .. } => {
+                assert!(grace >= Duration::from_secs(2), "less than the least grace");
+                let running = &self.containers[&tag.container];
+                assert_eq!(running.id, live.id);
+                assert!(!running.stopping, "a hook after the signal");
+                self.pending.push_back(Pending::PreStop(tag));
+            }
             Command::Stop { tag, id, grace } => {
                 assert!(grace >= Duration::from_secs(2), "less than the least grace");
+                let is_hook = |pending: &Pending| matches!(pending, Pending::PreStop(other) if *other == tag);
+                let is_early = self.pending.iter().any(is_hook);
+                assert!(!is_early || self.is_shortened, "a signal while the hook runs");
+                self.check_turn(tag.container);
                 if let Some(running) = self.containers.get_mut(&tag.container) {
                     assert_eq!((running.id.as_str(), running.tag), (id.as_str(), tag));
                     running.stopping = true;
@@ -154,6 +177,41 @@ impl World {
                 assert!(self.containers.is_empty(), "a sandbox rests while containers run");
             }
             Command::Probe { .. } | Command::Unprobe { .. } => {}
+        }
+    }
+
+    /// Init containers have succeeded, and sidecars are up, before what follows them starts for the first time.
+    fn check_order(&self, index: usize, pod: &Pod) {
+        let up = self.state.up().unwrap();
+        let has_run = self.starts.iter().any(|(other, _, generation)| {
+            *generation == self.state.generation && pod.containers[*other].kind == ContainerKind::Regular
+        });
+        if pod.containers[index].kind == ContainerKind::Init {
+            assert!(!has_run, "an init container after a regular one");
+        }
+        for before in (0..index).filter(|_| !has_run) {
+            let slot = &up.slots[before];
+            match pod.containers[before].kind {
+                ContainerKind::Init => {
+                    let code = slot.last.as_ref().map(|last| last.exit.code);
+                    assert!(code == Some(0) && matches!(slot.run, Run::Done), "a start before an init container's end");
+                }
+                ContainerKind::Sidecar => assert!(slot.started, "a start before a sidecar is up"),
+                ContainerKind::Regular => {}
+            }
+        }
+        assert!(up.slots.iter().all(|slot| !slot.hooking), "a start while a postStart hook runs");
+    }
+
+    /// With its pod, a sidecar goes after everything that it may be needed by.
+    fn check_turn(&self, index: usize) {
+        let up = self.state.up().unwrap();
+        let is_by_pod = matches!(&up.slots[index].run, Run::Killing { cause: Cause::Pod, .. });
+        if up.pod.containers[index].kind == ContainerKind::Sidecar && is_by_pod {
+            let is_out_of_time = up.ending.unwrap() <= self.now;
+            let needs = |other: &usize| *other > index || up.pod.containers[*other].kind == ContainerKind::Regular;
+            let is_last = !self.containers.keys().any(|other| *other != index && needs(other));
+            assert!(is_last || is_out_of_time, "a sidecar stopped before what needs it");
         }
     }
 
@@ -186,7 +244,10 @@ impl World {
             Happening::WantA => self.send(Event::Wanted(Some(Arc::clone(a)))),
             Happening::WantB => self.send(Event::Wanted(Some(Arc::clone(b)))),
             Happening::WantNone => self.send(Event::Wanted(None)),
-            Happening::Drain => self.send(Event::Drain(Drain { grace: Some(Duration::from_secs(3)) })),
+            Happening::Drain => {
+                self.is_shortened = true;
+                self.send(Event::Drain(Drain { grace: Some(Duration::from_secs(3)) }));
+            }
             Happening::Succeeds => {
                 let Some(pending) = self.pending.pop_front() else { return false };
                 self.succeed(pending, a, b);
@@ -205,11 +266,18 @@ impl World {
                     Pending::Clear(generation) => Event::SandboxStuck { generation },
                     Pending::Pull(tag) => Event::PullFailed { tag, why: why("ErrImagePull") },
                     Pending::Start(tag) => Event::StartFailed { tag, why: why("CreateContainerError"), dead: None },
+                    Pending::PostStart(tag) => Event::PostStarted { tag, outcome: Err("no".to_owned()) },
+                    // the outcome of the hook makes no difference
+                    Pending::PreStop(tag) => Event::PreStopped { tag },
                 });
             }
             Happening::FirstExits => {
                 let Some((_, running)) = self.containers.pop_first() else { return false };
                 self.send(Event::Exited { tag: running.tag, exit: exit(1) });
+            }
+            Happening::FirstSucceeds => {
+                let Some((_, running)) = self.containers.pop_first() else { return false };
+                self.send(Event::Exited { tag: running.tag, exit: exit(0) });
             }
             Happening::LastExits => {
                 if self.containers.len() < 2 {
@@ -267,6 +335,8 @@ impl World {
                 self.sandbox = None;
                 self.send(Event::SandboxGone { generation });
             }
+            Pending::PostStart(tag) => self.send(Event::PostStarted { tag, outcome: Ok(()) }),
+            Pending::PreStop(tag) => self.send(Event::PreStopped { tag }),
             Pending::Pull(tag) => self.send(Event::Pulled { tag }),
             Pending::Start(tag) => {
                 let live = live(tag);
@@ -278,6 +348,11 @@ impl World {
         }
     }
 
+    fn running_init(&self) -> Option<usize> {
+        let up = self.state.up()?;
+        self.containers.keys().copied().find(|index| up.pod.containers[*index].kind == ContainerKind::Init)
+    }
+
     /// Everything asked for works out, and whatever is stopped ends.
     pub(super) fn settle(&mut self, a: &Arc<Pod>, b: &Arc<Pod>) {
         for _ in 0..100 {
@@ -287,7 +362,11 @@ impl World {
             } else if let Some(tag) = stopping {
                 self.containers.remove(&tag.container);
                 self.send(Event::Exited { tag, exit: exit(143) });
-            } else if !self.happen(Happening::Succeeds, a, b) && !self.happen(Happening::Later, a, b) {
+            } else if self.happen(Happening::Succeeds, a, b) {
+            } else if let Some(index) = self.running_init() {
+                let tag = self.containers.remove(&index).unwrap().tag;
+                self.send(Event::Exited { tag, exit: exit(0) });
+            } else if !self.happen(Happening::Later, a, b) {
                 return;
             }
         }

@@ -1,0 +1,38 @@
+//! Lifecycle hooks: what a container wants done once it has started, and before it is stopped [3.J].
+
+use std::time::Duration;
+
+use super::pod::Hook;
+use super::probe::Outcome;
+use super::probe::http::{Agent, Client};
+use super::runtime::Runtime;
+use super::worker::Site;
+use crate::error::chain_of;
+
+/// A postStart hook may take as long as it likes [3.98]; one that hangs ends with its container.
+pub const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs a hook of the container with this id, for as long as `limit`; `Err` says why it failed.
+pub async fn run<R: Runtime>(site: &Site<R>, container: &str, hook: &Hook, limit: Duration) -> Result<(), String> {
+    match hook {
+        Hook::Exec { command } => match site.runtime.exec_sync(container, command, limit).await {
+            Ok(output) => match output.exit_code {
+                Some(0) => Ok(()),
+                Some(code) => {
+                    let said = String::from_utf8_lossy(&output.output).trim_end().to_owned();
+                    Err(format!("command '{}' exited with {code}: {said}", command.join(" ")))
+                }
+                None => Err(format!("command '{}' did not end within {} s", command.join(" "), limit.as_secs())),
+            },
+            Err(error) => Err(chain_of(&error.into())),
+        },
+        Hook::Http(get) => match Client::new(get, &site.node.ip.to_string(), Agent::Lifecycle).get(limit).await {
+            Outcome::Success => Ok(()),
+            Outcome::Failure(message) | Outcome::Unknown(message) => Err(message),
+        },
+        Hook::Sleep(duration) => {
+            tokio::time::sleep(*duration.min(&limit)).await;
+            Ok(())
+        }
+    }
+}
