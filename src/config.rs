@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{EnvVar, Taint};
 
 use crate::image::policy::PullPolicy;
 use crate::release::Version;
@@ -51,6 +51,8 @@ pub struct Config {
     /// As written: the list of phases knows whether they exist.
     pub skip_phases: Vec<String>,
     pub dry_run: bool,
+    /// Protects uploaded certificates: 32 bytes in hexadecimal digits.
+    pub certificate_key: Option<Secret>,
     pub dns: Dns,
     /// kube-proxy is not installed.
     pub proxy_disabled: bool,
@@ -77,6 +79,11 @@ impl Config {
         format!("https://{}", self.local_api_endpoint)
     }
 
+    /// The gate `RootlessControlPlane`: the control plane's pods run as users of their own [3.10].
+    pub fn rootless(&self) -> bool {
+        self.feature_gates.get("RootlessControlPlane").copied().unwrap_or(false)
+    }
+
     /// Whether errors of this preflight check are only warnings [6.1].
     pub fn ignores_preflight(&self, check: &str) -> bool {
         let check = check.to_lowercase();
@@ -88,6 +95,11 @@ impl Config {
 pub struct NodeRegistration {
     /// Lower-case.
     pub name: String,
+    /// The container runtime's socket as the kubelet is told it, with its `unix://`.
+    pub cri_socket: String,
+    /// Empty when the user wants none.
+    pub taints: Vec<Taint>,
+    pub kubelet_extra_args: Vec<Arg>,
     pub image_pull_policy: PullPolicy,
     /// Pull one image after the other.
     pub image_pull_serial: bool,

@@ -20,6 +20,10 @@ use super::flags::Flags;
 use super::problem::{Collector, Problems};
 use super::{Config, Dns, EncryptionAlgorithm, Timeouts, defaults, duration, name};
 use crate::release::{DEFAULT_VERSION, Version};
+use crate::secret::Secret;
+
+/// The size of an AES-256 key [8.4].
+const CERTIFICATE_KEY_BYTES: usize = 32;
 
 /// Resolves the configuration. The error holds every problem that was found.
 pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<Config, Problems> {
@@ -76,9 +80,6 @@ impl Resolver<'_> {
             ca_certificate_validity_period,
         } = written.cluster;
 
-        if certificate_key.is_some() {
-            self.problems.unsupported("certificateKey", "certificates are not uploaded to the cluster");
-        }
         let patches_directory = patches.map(|patches| PathBuf::from(patches.directory));
         let patches_directory = patches_directory.filter(|directory| !directory.as_os_str().is_empty());
         let v1beta4::Proxy { disabled: proxy_disabled } = proxy;
@@ -90,6 +91,7 @@ impl Resolver<'_> {
         // every part is resolved before the first `?`, so that one problem does not hide another
         let kubernetes_version = self.version(&kubernetes_version);
         let cluster_name = or_default(cluster_name, defaults::CLUSTER_NAME);
+        let certificate_key = self.certificate_key(certificate_key);
         let ignore_preflight_errors = self.ignored(&node_registration.ignore_preflight_errors);
         let node = self.node(node_registration);
         let local_api_endpoint = self.local_api_endpoint(&local_api_endpoint);
@@ -133,6 +135,7 @@ impl Resolver<'_> {
             ignore_preflight_errors,
             skip_phases,
             dry_run,
+            certificate_key,
             dns,
             proxy_disabled,
             component_configs: written.component_configs,
@@ -154,6 +157,17 @@ impl Resolver<'_> {
             self.check_image("dns.imageTag", repository, "coredns", tag);
         }
         Dns { disabled: disabled || skipped, image_repository, image_tag }
+    }
+
+    /// 32 bytes in hexadecimal digits; no message shows them [4.6].
+    fn certificate_key(&mut self, written: Option<Secret>) -> Option<Secret> {
+        let key = written.filter(|key| !key.reveal().is_empty())?;
+        if hex::decode(key.reveal()).is_ok_and(|bytes| bytes.len() == CERTIFICATE_KEY_BYTES) {
+            return Some(key);
+        }
+        let digits = 2 * CERTIFICATE_KEY_BYTES;
+        self.problems.add("certificateKey", format!("Invalid value: must be {digits} hexadecimal digits"));
+        None
     }
 
     fn warn(&mut self, field: &str, sentence: impl std::fmt::Display) {
@@ -203,10 +217,10 @@ impl Resolver<'_> {
             match (gate.as_str(), enabled) {
                 ("PublicKeysECDSA", true) => algorithm = Some(EncryptionAlgorithm::EcdsaP256),
                 ("PublicKeysECDSA", false) => algorithm = Some(EncryptionAlgorithm::Rsa2048),
-                // on for good in kubeadm; about the kubelet
-                ("NodeLocalCRISocket", true) | ("RootlessControlPlane", false) => {}
-                ("NodeLocalCRISocket" | "RootlessControlPlane", _) => {
-                    self.problems.unsupported(format!("featureGates.{gate}"), &format!("it cannot be {enabled} here"));
+                // on for good in kubeadm
+                ("NodeLocalCRISocket", true) | ("RootlessControlPlane", _) => {}
+                ("NodeLocalCRISocket", false) => {
+                    self.problems.unsupported(format!("featureGates.{gate}"), "it cannot be switched off");
                 }
                 _ => self.problems.invalid("featureGates", gate, format!("{gate} is not a valid feature name")),
             }

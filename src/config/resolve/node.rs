@@ -1,10 +1,13 @@
-//! `nodeRegistration`: the node's name and how images are pulled. There is no kubelet here, hence nothing that the
-//! fields for the kubelet could change; they are taken, so that a file written for kubeadm works, and warned about.
+//! `nodeRegistration`: the node's name, what its kubelet is told, and how images are pulled [4.4].
+
+use k8s_openapi::api::core::v1::Taint;
 
 use super::Resolver;
 use crate::config::file::v1beta4;
 use crate::config::{NodeRegistration, defaults};
 use crate::image::policy::PullPolicy;
+
+const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 impl Resolver<'_> {
     pub(super) fn node(&mut self, written: v1beta4::NodeRegistration) -> Option<NodeRegistration> {
@@ -17,19 +20,16 @@ impl Resolver<'_> {
             image_pull_policy,
             image_pull_serial,
         } = written;
-        if !cri_socket.is_empty() && cri_socket != defaults::CRI_SOCKET {
-            self.warn("nodeRegistration.criSocket", "no effect: no other container runtime is used");
-        }
-        if taints.is_some() {
-            self.warn("nodeRegistration.taints", "no effect: this node is not registered");
-        }
-        if !kubelet_extra_args.is_empty() {
-            self.warn("nodeRegistration.kubeletExtraArgs", "no effect: there is no kubelet on this node");
-        }
         let name = self.node_name(&name);
+        let cri_socket = self.cri_socket(cri_socket);
+        let taints = self.taints(taints);
+        let kubelet_extra_args = self.args("nodeRegistration.kubeletExtraArgs", kubelet_extra_args);
         let image_pull_policy = self.image_pull_policy(&image_pull_policy);
         Some(NodeRegistration {
             name: name?,
+            cri_socket,
+            taints,
+            kubelet_extra_args,
             image_pull_policy: image_pull_policy?,
             image_pull_serial: image_pull_serial.unwrap_or(true),
         })
@@ -49,6 +49,38 @@ impl Resolver<'_> {
             return None;
         }
         Some(name)
+    }
+
+    /// The scheme is added where it is missing, whatever the rest looks like, as kubeadm does [4.4].
+    fn cri_socket(&mut self, written: String) -> String {
+        if written.is_empty() {
+            return defaults::CRI_SOCKET.to_owned();
+        }
+        if written.starts_with(defaults::CRI_SCHEME) {
+            return written;
+        }
+        let socket = format!("{}{written}", defaults::CRI_SCHEME);
+        self.warn("nodeRegistration.criSocket", format_args!("has no scheme; `{socket}` is taken"));
+        socket
+    }
+
+    /// The list as written, else the taint of control planes. What a kubelet would not start with is refused.
+    fn taints(&mut self, written: Option<Vec<Taint>>) -> Vec<Taint> {
+        let Some(taints) = written else {
+            let (key, effect) = defaults::TAINT;
+            return vec![Taint { key: key.to_owned(), effect: effect.to_owned(), ..Taint::default() }];
+        };
+        for (index, taint) in taints.iter().enumerate() {
+            let field = format!("nodeRegistration.taints[{index}]");
+            if taint.key.is_empty() {
+                self.problems.add(format!("{field}.key"), "Required value: the taint's key");
+            }
+            if !TAINT_EFFECTS.contains(&taint.effect.as_str()) {
+                let reason = format!("must be one of {}", TAINT_EFFECTS.join(", "));
+                self.problems.invalid(format!("{field}.effect"), &taint.effect, reason);
+            }
+        }
+        taints
     }
 
     fn image_pull_policy(&mut self, text: &str) -> Option<PullPolicy> {

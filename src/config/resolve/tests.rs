@@ -53,6 +53,11 @@ fn nothing_at_all_is_a_valid_configuration() {
     assert_eq!(config.etcd.local().unwrap().data_dir, Path::new("/var/lib/etcd"));
     assert_eq!(config.image_repository, "registry.k8s.io");
     assert_eq!(config.encryption_algorithm, EncryptionAlgorithm::Rsa2048);
+    assert_eq!(config.node.cri_socket, "unix:///var/run/containerd/containerd.sock");
+    assert_eq!(config.node.taints.len(), 1);
+    assert_eq!(config.node.taints[0].key, "node-role.kubernetes.io/control-plane");
+    assert_eq!(config.node.taints[0].effect, "NoSchedule");
+    assert!(config.certificate_key.is_none() && !config.rootless());
     assert_eq!(config.bootstrap_tokens.len(), 1);
     assert_eq!(config.bootstrap_tokens[0].expires, TokenExpiry::After(defaults::TOKEN_TTL));
     assert_eq!(config.bootstrap_tokens[0].groups, [defaults::TOKEN_GROUP]);
@@ -143,10 +148,18 @@ fn each_refusal_names_its_field() {
             cluster("apiServer:\n  extraEnvs: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n"),
             "apiServer.extraEnvs[0].valueFrom: Forbidden",
         ),
-        (cluster("featureGates:\n  RootlessControlPlane: true\n"), "featureGates.RootlessControlPlane: not supported"),
+        (cluster("featureGates:\n  NodeLocalCRISocket: false\n"), "featureGates.NodeLocalCRISocket: not supported"),
         (cluster("featureGates:\n  X: true\n"), "X is not a valid feature name"),
         (cluster("dns:\n  imageTag: 'a b'\n"), "dns.imageTag: Invalid value"),
-        (init("certificateKey: abc\n"), "certificateKey: not supported"),
+        (init("certificateKey: abc\n"), "certificateKey: Invalid value: must be 64 hexadecimal digits"),
+        (init(&format!("certificateKey: {}\n", "ab".repeat(31))), "certificateKey: Invalid value"),
+        (init("nodeRegistration:\n  kubeletExtraArgs: [{value: x}]\n"), "kubeletExtraArgs[0].name: Required value"),
+        (init("nodeRegistration:\n  taints: [{effect: NoExecute}]\n"), "taints[0].key: Required value"),
+        (init("nodeRegistration:\n  taints: [{key: a, effect: x}]\n"), "taints[0].effect: Invalid value: \"x\""),
+        (
+            init("nodeRegistration:\n  taints: [{key: a, effect: NoExecute, valu: x}]\n"),
+            "taints[0].valu: unknown field",
+        ),
         (init("localAPIEndpoint:\n  bindPort: 70000\n"), "localAPIEndpoint.bindPort: Invalid value: 70000"),
         (
             init("localAPIEndpoint:\n  advertiseAddress: 999.1.1.1\n"),
@@ -196,24 +209,35 @@ fn all_problems_come_together_in_the_order_of_the_file() {
 }
 
 #[test]
+fn what_a_kubelet_is_told_is_kept() {
+    let text = init(&format!(
+        "certificateKey: {}\nnodeRegistration:\n  criSocket: not/absolute\n  taints: []\n  \
+         kubeletExtraArgs: [{{name: v, value: '3'}}, {{name: v, value: ''}}]\n",
+        "0A".repeat(32)
+    )) + "---\n"
+        + &cluster("featureGates: {RootlessControlPlane: true}\n");
+    let config = resolved(&text);
+    assert!(config.rootless() && config.certificate_key.is_some());
+    assert_eq!(config.node.cri_socket, "unix://not/absolute");
+    assert!(config.node.taints.is_empty());
+    assert_eq!(config.node.kubelet_extra_args.len(), 2);
+    for taints in ["", "  taints: null\n", "  taints:\n"] {
+        assert_eq!(resolved(&init(&format!("nodeRegistration:\n  name: a\n{taints}"))).node.taints.len(), 1);
+    }
+    let own = resolved(&init("nodeRegistration:\n  taints: [{key: a, value: b, effect: NoExecute}]\n"));
+    assert_eq!(own.node.taints[0].value.as_deref(), Some("b"));
+}
+
+#[test]
 fn what_has_no_effect_is_said() {
-    let text = init(
-        "nodeRegistration:\n  criSocket: unix:///var/run/crio/crio.sock\n  taints: []\n  \
-         kubeletExtraArgs: [{name: v, value: '3'}]\ntimeouts:\n  discovery: 1m\n",
-    ) + "---\n"
+    let text = init("nodeRegistration:\n  criSocket: /run/crio/crio.sock\ntimeouts:\n  discovery: 1m\n")
+        + "---\n"
         + &cluster("certificateValidityPeriod: 100000h\n");
     let config = resolved(&text);
     let fields: Vec<&str> = config.warnings.iter().filter_map(|warning| warning.split(':').next()).collect();
     assert_eq!(
         fields,
-        [
-            "nodeRegistration.criSocket",
-            "nodeRegistration.taints",
-            "nodeRegistration.kubeletExtraArgs",
-            "certificateValidityPeriod",
-            "certificateValidityPeriod",
-            "timeouts.discovery",
-        ]
+        ["nodeRegistration.criSocket", "certificateValidityPeriod", "certificateValidityPeriod", "timeouts.discovery",]
     );
 }
 
