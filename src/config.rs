@@ -282,6 +282,13 @@ pub struct BootstrapToken {
     pub groups: Vec<String>,
 }
 
+impl BootstrapToken {
+    /// What a node shows: id and secret.
+    pub fn token(&self) -> Secret {
+        Secret::new(format!("{}.{}", self.id, self.secret.reveal()))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenExpiry {
     Never,

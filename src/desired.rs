@@ -4,6 +4,7 @@
 
 pub mod component_config;
 pub mod issue;
+pub mod join;
 pub mod kubeconfig;
 pub mod manifest;
 pub mod object;
