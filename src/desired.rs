@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing in here touches a file, the clock or the network.
 
+pub mod account;
 pub mod component_config;
 pub mod issue;
 pub mod join;

@@ -7,11 +7,13 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use xattr::FileExt;
+
 use crate::error::{Context, Result};
-use crate::layout::PUBLIC_DIRECTORY;
+use crate::layout::{PUBLIC_DIRECTORY, PUBLIC_FILE};
 
 /// Replaces or creates `path` with `content` and `mode`, whatever the umask, and syncs file and directory. One writer
 /// of a path at a time.
@@ -36,13 +38,41 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32, durability: Durabilit
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn try_write(path: &Path, temporary: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Replaces the content of a file that is somebody else's: mode, owner and extended attributes, such as the label of
+/// SELinux, stay. Without one, makes it with mode 0644. Refuses a symbolic link. One writer of a path at a time.
+pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
+    let temporary = temporary(path);
+    try_rewrite(path, &temporary, content)
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn try_rewrite(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => found,
+        Ok(_) => return Err(io::Error::other("it is no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return try_write(path, temporary, content, PUBLIC_FILE, Durability::Synced);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut file = create_anew(temporary)?;
+    file.write_all(content)?;
+    std::os::unix::fs::fchown(&file, Some(found.uid()), Some(found.gid()))?;
+    for name in xattr::list(path)? {
+        if let Some(value) = xattr::get(path, &name)? {
+            file.set_xattr(&name, &value)?;
+        }
     }
-    // create_new follows no link that somebody may have put there
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    // last: a change of owner may take bits away
+    file.set_permissions(found.permissions())?;
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn try_write(path: &Path, temporary: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let mut file = create_anew(temporary)?;
     file.write_all(content)?;
     // after the content, so that a secret is never readable by more than it will be; fchmod ignores the umask
     file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -54,6 +84,16 @@ fn try_write(path: &Path, temporary: &Path, content: &[u8], mode: u32, durabilit
         Some(directory) if durability == Durability::Synced => sync_directory(directory),
         _ => Ok(()),
     }
+}
+
+/// An empty file that only its owner may read, in the place of what a kill has left.
+fn create_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // create_new follows no link that somebody may have put there
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Where the content of `path` stands while it is being written.
@@ -153,6 +193,22 @@ mod tests {
         assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
         assert_eq!((fs::read_to_string(&path).unwrap(), mode(&path)), ("ours".to_owned(), 0o600));
         assert!(!temporary(&path).exists());
+    }
+
+    #[test]
+    fn a_rewritten_file_keeps_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("file"), directory.path().join("link"));
+        rewrite(&path, b"new").unwrap();
+        assert_eq!(mode(&path), 0o644);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o4640)).unwrap();
+        xattr::set(&path, "user.label", b"x").unwrap();
+        rewrite(&path, b"newer").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"newer".to_vec(), 0o4640));
+        assert_eq!(xattr::get(&path, "user.label").unwrap().as_deref(), Some(b"x".as_slice()));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(rewrite(&link, b"x").unwrap_err().to_string().contains("link"));
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod ports;
 pub mod probe;
 pub mod proof;
 pub mod teardown;
+pub mod users;
 pub mod wait;
 pub mod writer;

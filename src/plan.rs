@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::desired::account::{Accounts, Allocation, Database};
 use crate::desired::kubeconfig::KubeconfigFile;
 use crate::desired::pki::{CertificateFile, CertificateSpec};
 use crate::error::{Fault, Result};
@@ -87,6 +88,11 @@ pub enum Action {
         file: KubeconfigFile,
         authority: KeyPairPaths,
     },
+    /// Adds system users and groups, as far as they are missing.
+    MakeAccounts {
+        accounts: Accounts,
+        allocation: Allocation,
+    },
     ObtainImage {
         reference: String,
         policy: PullPolicy,
@@ -109,6 +115,11 @@ pub enum Action {
     /// Removes a directory with everything below it, never through a mount.
     RemoveTree {
         path: PathBuf,
+    },
+    /// Removes a user or a group.
+    RemoveAccount {
+        database: Database,
+        name: String,
     },
 }
 
@@ -240,6 +251,15 @@ impl fmt::Display for Action {
                 describe(&file.client),
                 authority.certificate.display()
             ),
+            Action::MakeAccounts { allocation, .. } => {
+                let names = |database| {
+                    let missing = allocation.missing(database).iter();
+                    let described = missing.map(|(name, _)| format!("{database} {name}"));
+                    described.collect::<Vec<_>>()
+                };
+                let missing = Database::ALL.map(names).concat();
+                write!(f, "make {}", missing.join(", "))
+            }
             Action::ObtainImage { reference, policy } => match policy {
                 PullPolicy::Always => write!(f, "pull image {reference}"),
                 PullPolicy::IfNotPresent => write!(f, "pull image {reference} unless it is present"),
@@ -254,6 +274,7 @@ impl fmt::Display for Action {
             Action::RemoveFile { path } => write!(f, "remove {}", path.display()),
             Action::RemoveDirectory { path } => write!(f, "remove directory {} if it is empty", path.display()),
             Action::RemoveTree { path } => write!(f, "remove {} with everything below", path.display()),
+            Action::RemoveAccount { database, name } => write!(f, "remove {database} {name}"),
         }
     }
 }

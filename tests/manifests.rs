@@ -22,6 +22,7 @@ pub(crate) fn facts() -> Facts {
         loopback_address: None,
         ca_directories: vec!["/etc/ca-certificates".into()],
         external_ca: false,
+        identities: None,
         proxy_environment: vec![("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())],
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         token_seed: TokenSeed::new([0; 32]),

@@ -120,12 +120,11 @@ fn prove(
     invocation: &Invocation,
 ) -> Result<()> {
     let report = &invocation.report;
-    let made: Vec<PathBuf> = record.made.iter().map(|made| made.path.clone()).collect();
     let kept = match args.keep_images {
         true => vec![layout.images(), layout.journal()],
         false => Vec::new(),
     };
-    let evidence = proof::look(layout, &made, &kept)?;
+    let evidence = proof::look(layout, &record.made, &kept)?;
     let rows: Vec<_> = evidence.iter().map(row).collect();
     report.table(&["LOOKED FOR", "LEFT"], &rows);
     for leftover in leftovers {

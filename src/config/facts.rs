@@ -1,5 +1,6 @@
 //! What defaults depend on besides the user's words: a few facts of the machine, gathered by `host::facts`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,12 +19,21 @@ pub struct Facts {
     pub ca_directories: Vec<PathBuf>,
     /// `ca.crt` is in the certificates directory and `ca.key` is not: somebody else signs [1.8].
     pub external_ca: bool,
+    /// The ids that a rootless control plane runs with; `None` where they are not known yet [3.10].
+    pub identities: Option<Identities>,
     /// Environment variables whose lower-cased name ends in `_proxy` and that are not empty [3.1].
     pub proxy_environment: Vec<(String, String)>,
     /// The start of this run: one moment for every certificate [1.4].
     pub now: Timestamp,
     /// Bootstrap tokens that nobody named are derived from this.
     pub token_seed: TokenSeed,
+}
+
+/// Ids of system users and groups, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities {
+    pub users: BTreeMap<String, u32>,
+    pub groups: BTreeMap<String, u32>,
 }
 
 /// The directories that distributions keep CA certificates in, besides `/etc/ssl/certs` [3.8].

@@ -57,6 +57,7 @@ pub fn gather(layout: &Layout) -> Result<Facts> {
             .filter(|path| layout.under(path).is_dir())
             .collect(),
         external_ca: false,
+        identities: None,
         // a variable that is not UTF-8 is no proxy's
         proxy_environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -54,8 +54,9 @@ pub fn read(layout: &Layout) -> Result<Record> {
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         match serde_json::from_str(line) {
             Ok(Line::Make { phase, kind, path }) => {
-                if !record.made.iter().any(|made| made.path == path) {
-                    record.made.push(Made { phase, kind, path });
+                let made = Made { phase, kind, path };
+                if !record.made.iter().any(|known| known.identity() == made.identity()) {
+                    record.made.push(made);
                 }
             }
             Ok(Line::Wrote { path, sha256 }) => drop(record.written.insert(path, sha256)),
@@ -99,7 +100,8 @@ impl Journal {
 
     /// Writes down, durably, what is about to be made.
     pub fn announce(&self, things: &[Made]) -> Result<()> {
-        let line = |made: &Made| Line::Make { phase: made.phase.clone(), kind: made.kind, path: made.path.clone() };
+        let line =
+            |made: &Made| Line::Make { phase: made.phase.clone(), kind: made.kind.clone(), path: made.path.clone() };
         self.append(&things.iter().map(line).collect::<Vec<_>>(), true)
     }
 
@@ -158,10 +160,16 @@ mod tests {
         let journal = Journal::open(&layout, &[]).unwrap();
         let thing = Made { phase: "certs".into(), kind: MadeKind::File, path: "/etc/a".into() };
         journal.announce(&[thing.clone(), thing.clone()]).unwrap();
+        let entry = |name: &str| Made { kind: MadeKind::Account(name.into()), ..thing.clone() };
+        journal.announce(&[entry("u"), entry("v"), entry("u")]).unwrap();
         journal.wrote(Path::new("/etc/a"), b"x").unwrap();
         let record = read(&layout).unwrap();
         let paths: Vec<_> = record.made.iter().map(|made| made.path.to_str().unwrap()).collect();
-        assert_eq!(paths, ["/var", "/var/lib", "/var/lib/bootstrap", "/run", "/run/bootstrap", "/etc/a"]);
+        assert_eq!(
+            paths,
+            ["/var", "/var/lib", "/var/lib/bootstrap", "/run", "/run/bootstrap", "/etc/a", "/etc/a", "/etc/a"]
+        );
+        assert_eq!(record.made[6], entry("u"));
         assert_eq!(record.written.len(), 1);
     }
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::daemon::{self, RunnerOptions};
 use super::journal::{self, Journal};
 use super::lock::InstanceLock;
+use super::users;
 use super::wait::Wait;
 use super::writer::Writer;
 use crate::api::{ApiServer, Endpoint};
 use crate::apply::Perform;
+use crate::desired::account::Database;
 use crate::desired::manifest::Manifest;
 use crate::desired::pki::Authority;
 use crate::desired::{Desired, object};
@@ -64,6 +66,13 @@ impl<'a> Host<'a> {
                 let path = file.path();
                 if !self.layout.under(&path).exists() {
                     add(MadeKind::File, &path);
+                }
+            }
+            if let Action::MakeAccounts { allocation, .. } = action {
+                for database in Database::ALL {
+                    for (name, _) in allocation.missing(database) {
+                        add(MadeKind::Account((*name).to_owned()), database.path());
+                    }
                 }
             }
             if matches!(action, Action::StartRunner) {
@@ -152,7 +161,8 @@ impl Perform for Host<'_> {
         self.writer.prepare(steps);
         let mut about_to_make = BTreeMap::new();
         for (index, made) in steps.iter().flat_map(|step| self.about_to_make(step)).enumerate() {
-            about_to_make.entry(made.path.clone()).or_insert((index, made));
+            let (path, entry) = made.identity();
+            about_to_make.entry((path.to_owned(), entry.map(str::to_owned))).or_insert((index, made));
         }
         let mut about_to_make: Vec<_> = about_to_make.into_values().collect();
         about_to_make.sort_by_key(|(index, _)| *index);
@@ -169,6 +179,10 @@ impl Perform for Host<'_> {
         }
         match action {
             Action::ObtainImage { reference, policy } => (self.obtain_image)(reference, *policy).await,
+            Action::MakeAccounts { accounts, allocation } => {
+                let (layout, accounts, allocation) = (self.layout.clone(), *accounts, allocation.clone());
+                tokio::task::spawn_blocking(move || users::make(&layout, &accounts, &allocation)).await?
+            }
             Action::StartRunner => {
                 let options = RunnerOptions {
                     node_name: self.desired.config.node.name.clone(),

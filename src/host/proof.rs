@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::users;
+use crate::desired::account::Database;
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::linux::cgroup::Cgroups;
 use crate::linux::mount;
+use crate::phase::undo::{Made, MadeKind};
 
 /// One thing that was looked for, and what was found of it.
 #[derive(Debug, Clone)]
@@ -15,9 +18,9 @@ pub struct Evidence {
     pub found: Vec<String>,
 }
 
-/// Looks for processes, mounts, control groups, sockets and files. `made` are the paths of the
-/// node that the journal named; `kept` those that the user asked to keep.
-pub fn look(layout: &Layout, made: &[PathBuf], kept: &[PathBuf]) -> Result<Vec<Evidence>> {
+/// Looks for processes, mounts, control groups, sockets, files, users and groups. `made` is what the journal names;
+/// `kept` are the paths that the user asked to keep.
+pub fn look(layout: &Layout, made: &[Made], kept: &[PathBuf]) -> Result<Vec<Evidence>> {
     let owned: Vec<PathBuf> = [layout.run(), layout.pods(), layout.records(), layout.images()].into();
     let mounts = mount::mounts()?
         .into_iter()
@@ -26,7 +29,8 @@ pub fn look(layout: &Layout, made: &[PathBuf], kept: &[PathBuf]) -> Result<Vec<E
         .collect();
     let files = made
         .iter()
-        .map(|path| layout.under(path))
+        .filter(|made| !matches!(made.kind, MadeKind::Account(_)))
+        .map(|made| layout.under(&made.path))
         .chain(owned)
         .filter(|path| !kept.iter().any(|kept| kept.starts_with(path) || path.starts_with(kept)))
         .filter(|path| path.symlink_metadata().is_ok_and(|found| !found.is_dir() || path.starts_with(layout.state())))
@@ -40,7 +44,21 @@ pub fn look(layout: &Layout, made: &[PathBuf], kept: &[PathBuf]) -> Result<Vec<E
         Evidence { kind: "control groups", found: control_groups(layout) },
         Evidence { kind: "sockets", found: sockets },
         Evidence { kind: "files", found: files },
+        Evidence { kind: "users and groups", found: accounts(layout, made)? },
     ])
+}
+
+fn accounts(layout: &Layout, made: &[Made]) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for made in made {
+        let database = Database::ALL.into_iter().find(|database| database.path() == made.path);
+        if let (MadeKind::Account(name), Some(database)) = (&made.kind, database)
+            && users::exists(layout, database, name)?
+        {
+            found.push(format!("{database} {name}"));
+        }
+    }
+    Ok(found)
 }
 
 /// Processes in the instance's control groups, and runners or shims that name its directories.

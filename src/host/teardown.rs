@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 
-use super::daemon;
+use super::{daemon, users};
 use crate::apply::Perform;
 use crate::control::{self, Request};
 use crate::error::{Context, Result};
@@ -89,6 +89,10 @@ impl Teardown {
                 self.left(leftovers);
                 Ok(())
             }
+            Action::RemoveAccount { database, name } => {
+                let (layout, database, name) = (self.layout.clone(), *database, name.clone());
+                tokio::task::spawn_blocking(move || users::remove(&layout, database, &name)).await?
+            }
             other => anyhow::bail!("reset does not know how to {other}"),
         }
     }
@@ -110,6 +114,7 @@ impl Perform for Teardown {
                     Action::RemoveFile { path } | Action::RemoveDirectory { path } | Action::RemoveTree { path } => {
                         self.layout.under(path)
                     }
+                    Action::RemoveAccount { database, .. } => self.layout.under(database.path()),
                     _ => self.layout.root().to_owned(),
                 };
                 self.left([Leftover { path, reason: crate::error::chain_of(&error) }]);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::PHASES;
+use crate::desired::account::Database;
 use crate::plan::{Action, Decision, Plan, Step};
 
 /// Something that a phase made; `path` is the node's, without the instance's root.
@@ -17,7 +18,17 @@ pub struct Made {
     pub path: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+impl Made {
+    /// What tells it from everything else that was made: a path, and in a file that is shared the entry's name.
+    pub fn identity(&self) -> (&Path, Option<&str>) {
+        match &self.kind {
+            MadeKind::Account(name) => (&self.path, Some(name)),
+            _ => (&self.path, None),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MadeKind {
     File,
@@ -25,6 +36,8 @@ pub enum MadeKind {
     Directory,
     /// A directory whose whole content is the control plane's: etcd's data.
     Tree,
+    /// The entry of that name in a file of users or groups, which is not ours.
+    Account(String),
 }
 
 /// Our own directories, which go last; paths of the node.
@@ -43,9 +56,13 @@ pub struct OwnState {
 pub fn plan(made: &[Made], own: &OwnState, keep_images: bool) -> Plan {
     let mut steps = vec![step("runner-start", vec![Action::StopPods])];
     for phase in PHASES.iter().rev() {
-        let removals = made.iter().rev().filter(|made| made.phase == phase.name).filter_map(|made| match made.kind {
+        let removals = made.iter().rev().filter(|made| made.phase == phase.name).filter_map(|made| match &made.kind {
             MadeKind::File => Some(Action::RemoveFile { path: made.path.clone() }),
             MadeKind::Tree => Some(Action::RemoveTree { path: made.path.clone() }),
+            MadeKind::Account(name) => {
+                let database = Database::ALL.into_iter().find(|database| database.path() == made.path)?;
+                Some(Action::RemoveAccount { database, name: name.clone() })
+            }
             MadeKind::Directory => None,
         });
         let removals: Vec<_> = removals.collect();
@@ -124,6 +141,7 @@ mod tests {
             made("certs", MadeKind::Directory, "/etc/kubernetes"),
             made("certs", MadeKind::Directory, "/etc/kubernetes/pki"),
             made("certs", MadeKind::File, "/etc/kubernetes/pki/ca.key"),
+            made("etcd", MadeKind::Account("kubeadm-etcd".into()), "/etc/group"),
             made("etcd", MadeKind::Tree, "/var/lib/etcd"),
         ];
         let told = told(&plan(&journal, &own(), false));
@@ -132,6 +150,7 @@ mod tests {
             [
                 "stop every pod, kube-apiserver before etcd, then the runner",
                 "remove /var/lib/etcd with everything below",
+                "remove group kubeadm-etcd",
                 "remove /etc/kubernetes/pki/ca.key",
                 "remove /var/lib/bootstrap/pods with everything below",
                 "remove /var/lib/bootstrap/records with everything below",

@@ -13,6 +13,7 @@ fn facts() -> Facts {
         loopback_address: None,
         ca_directories: Vec::new(),
         external_ca: false,
+        identities: None,
         proxy_environment: Vec::new(),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         token_seed: TokenSeed::new([0; 32]),
