@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 pub use nix::mount::MsFlags;
 use nix::mount::{MntFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -86,6 +88,22 @@ pub fn make_parent_private(path: &Path) -> Result<()> {
 pub fn restrict(path: &Path, flags: MsFlags) -> io::Result<()> {
     let flags = flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
     Ok(mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?)
+}
+
+/// Mounts an empty file system in memory, which is never swapped out where the kernel can promise that (6.4 and later).
+pub fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let try_mount = |options: &str| mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options));
+    match try_mount(&format!("{options},noswap")) {
+        Err(Errno::EINVAL) => Ok(try_mount(options)?),
+        mounted => Ok(mounted?),
+    }
+}
+
+/// Shows at `target` what was opened, wherever it is by now.
+pub fn bind_opened(source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+    let source = format!("/proc/self/fd/{}", source.as_raw_fd());
+    Ok(mount(Some(source.as_str()), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }
 
 /// Shows `source` at `target`, without what is mounted below it.

@@ -1,8 +1,8 @@
 //! Files inside a tree that somebody else has made, such as an image's: a path never leads out of it.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
@@ -44,6 +44,38 @@ pub fn make_directories(root: &Path, path: &Path) -> io::Result<()> {
     }
     open(&root, &done, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     Ok(())
+}
+
+/// Opens what is at `path` below `root`. Symbolic links are followed where they stay below; one that leaves is an error.
+pub fn open_within(root: &File, path: &Path) -> io::Result<File> {
+    Ok(File::from(within(root, path)?))
+}
+
+/// Makes `path` and its missing parents as directories of this mode, whatever the umask.
+pub fn make_within(root: &File, path: &Path, mode: &Permissions) -> io::Result<()> {
+    let mut done = std::path::PathBuf::from(".");
+    for component in path.components() {
+        let Component::Normal(name) = component else { continue };
+        let parent = within(root, &done)?;
+        done.push(name);
+        match mkdirat(&parent, name, Mode::S_IRWXU) {
+            Ok(()) => {
+                // a descriptor of O_PATH has no mode to set
+                let made = within(root, &done)?;
+                File::open(format!("/proc/self/fd/{}", made.as_raw_fd()))?.set_permissions(mode.clone())?;
+            }
+            Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn within(root: &File, path: &Path) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(root, path, how)
 }
 
 fn open(root: &File, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {

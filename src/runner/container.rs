@@ -7,9 +7,11 @@ use jiff::Timestamp;
 
 use super::env;
 use super::node::Node;
-use super::pod::Pod;
+use super::pod::{Container, Pod, SubPath, VolumeSource};
 use super::resources;
 use super::runtime::{ContainerConfig, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig};
+use super::volume;
+use super::volume::sub_path::{self, Part};
 use crate::layout::Layout;
 
 /// Which revision a sandbox was made for; two revisions of a pod with a fixed UID differ in nothing else.
@@ -62,11 +64,15 @@ pub fn config(pod: &Pod, index: usize, attempt: u32, node: &Node, layout: &Layou
     let mut mounts = Vec::new();
     for mount in &container.mounts {
         let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
-        let volume = volume.ok_or_else(|| format!("there is no volume `{}`", mount.volume))?;
+        let volume = volume.ok_or_else(|| no_volume(&mount.volume, &container.name))?;
         mounts.push(Mount {
-            host_path: layout.under(&volume.path),
+            host_path: match &mount.sub_path {
+                None => volume::place(volume, pod, layout),
+                Some(_) => sub_path_place(layout, pod, container, mounts.len()),
+            },
             container_path: mount.path.clone(),
-            read_only: mount.read_only,
+            // what a pod may know of itself is not its own to change [4.32]
+            read_only: mount.read_only || matches!(volume.source, VolumeSource::DownwardApi { .. }),
             propagation: mount.propagation,
         });
     }
@@ -98,6 +104,45 @@ pub fn config(pod: &Pod, index: usize, attempt: u32, node: &Node, layout: &Layou
     })
 }
 
+fn no_volume(volume: &str, container: &str) -> String {
+    format!("cannot find volume \"{volume}\" to mount into container \"{container}\"")
+}
+
+/// Where the part of a volume is that a container's mount asks for; `index` is that of the mount.
+fn sub_path_place(layout: &Layout, pod: &Pod, container: &Container, index: usize) -> PathBuf {
+    sub_path::directory(layout, &pod.uid).join(&container.name).join(index.to_string())
+}
+
+/// The parts of volumes that a container mounts by a subPath; `Err` in the kubelet's words [4.62].
+pub fn sub_paths(pod: &Pod, index: usize, node: &Node, layout: &Layout) -> Result<Vec<Part>, String> {
+    let container = &pod.containers[index];
+    let mut parts = Vec::new();
+    for (index, mount) in container.mounts.iter().enumerate() {
+        let path = match &mount.sub_path {
+            None => continue,
+            Some(SubPath::Plain(path)) => path.clone(),
+            Some(SubPath::Expression(text)) => {
+                let known = env::variables(pod, container, node)?;
+                let unknown = env::unknown(text, &known);
+                if !unknown.is_empty() {
+                    return Err(format!("missing value for {}", unknown.join(", ")));
+                }
+                env::expand(text, &known)
+            }
+        };
+        sub_path::check(&path)?;
+        let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
+        let volume = volume.ok_or_else(|| no_volume(&mount.volume, &container.name))?;
+        parts.push(Part {
+            volume: volume.name.clone(),
+            directory: volume::place(volume, pod, layout),
+            path: path.into(),
+            place: sub_path_place(layout, pod, container, index),
+        });
+    }
+    Ok(parts)
+}
+
 fn annotations(pod: &Pod, index: usize, attempt: u32) -> BTreeMap<String, String> {
     let container = &pod.containers[index];
     let message = container.termination_message.as_ref();
@@ -120,10 +165,49 @@ mod tests {
     use crate::runner::pod::{EnvValue, EnvVar, HostPathType, TerminationMessage, Volume, VolumeMount};
     use crate::runner::testing;
 
+    fn host_path(path: &str, kind: HostPathType) -> Volume {
+        Volume { name: "v".into(), source: VolumeSource::HostPath { path: path.into(), kind } }
+    }
+
+    fn mounted_at(path: &str) -> VolumeMount {
+        VolumeMount {
+            volume: "v".into(),
+            path: path.into(),
+            read_only: false,
+            propagation: Default::default(),
+            sub_path: None,
+        }
+    }
+
+    #[test]
+    fn a_sub_path_may_name_variables() {
+        let mut pod = testing::pod("a");
+        pod.volumes = vec![host_path("/data", HostPathType::Unset)];
+        let variable = EnvVar { name: "NODE".into(), value: EnvValue::Field("spec.nodeName".into()) };
+        pod.containers[0].env = vec![variable];
+        let mut parts = |path: SubPath| {
+            pod.containers[0].mounts = vec![VolumeMount { sub_path: Some(path), ..mounted_at("/x") }];
+            let (node, layout) = (testing::node(), Layout::new("/srv/a"));
+            let config = config(&pod, 0, 0, &node, &layout).unwrap();
+            (config.mounts[0].host_path.clone(), sub_paths(&pod, 0, &node, &layout))
+        };
+        let place = PathBuf::from("/srv/a/var/lib/bootstrap/pods/uid-a/volume-subpaths/a/0");
+        let part = |path: &str| Part {
+            volume: "v".into(),
+            directory: "/srv/a/data".into(),
+            path: path.into(),
+            place: place.clone(),
+        };
+        assert_eq!(parts(SubPath::Plain("$(NODE)/y".into())), (place.clone(), Ok(vec![part("$(NODE)/y")])));
+        assert_eq!(parts(SubPath::Expression("$(NODE)/y".into())).1, Ok(vec![part("node/y")]));
+        assert_eq!(parts(SubPath::Expression("$(B)$(A)".into())).1, Err("missing value for A, B".to_owned()));
+        assert!(parts(SubPath::Expression("/$(NODE)".into())).1.is_err());
+    }
+
     #[test]
     fn a_container_gets_what_its_manifest_says() {
         let mut pod = testing::pod("a");
-        pod.volumes = vec![Volume { name: "v".into(), path: "/var/lib/etcd".into(), kind: HostPathType::Unset }];
+        pod.volumes = vec![host_path("/var/lib/etcd", HostPathType::Unset)];
         let container = &mut pod.containers[0];
         let variable = |name: &str, value| EnvVar { name: name.to_owned(), value };
         container.env = vec![
@@ -139,8 +223,7 @@ mod tests {
             ),
         ];
         container.command = vec!["etcd".to_owned(), "--url=$(URL)".to_owned()];
-        let mount =
-            VolumeMount { volume: "v".into(), path: "/data".into(), read_only: true, propagation: Default::default() };
+        let mount = VolumeMount { read_only: true, ..mounted_at("/data") };
         container.mounts = vec![mount];
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
@@ -158,14 +241,9 @@ mod tests {
     #[test]
     fn a_volume_at_the_place_of_the_termination_file_wins() {
         let mut pod = testing::pod("a");
-        pod.volumes = vec![Volume { name: "v".into(), path: "/x".into(), kind: HostPathType::File }];
+        pod.volumes = vec![host_path("/x", HostPathType::File)];
         let container = &mut pod.containers[0];
-        container.mounts = vec![VolumeMount {
-            volume: "v".into(),
-            path: "/dev/termination-log".into(),
-            read_only: false,
-            propagation: Default::default(),
-        }];
+        container.mounts = vec![mounted_at("/dev/termination-log")];
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
         let config = config(&pod, 0, 0, &testing::node(), &Layout::default()).unwrap();

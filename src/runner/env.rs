@@ -11,9 +11,7 @@ pub fn variables(pod: &Pod, container: &Container, node: &Node) -> Result<Vec<(S
             EnvValue::Literal(text) => expand(text, &known),
             EnvValue::Field(path) => field(path, pod, node).ok_or_else(|| format!("unsupported fieldPath: {path}"))?,
             EnvValue::Resource { container, resource, divisor } => {
-                let amount = amount(resource, container, pod, node)
-                    .ok_or_else(|| format!("unsupported resource `{resource}` of container `{container}`"))?;
-                divided(amount.value, amount.unit, divisor).to_string()
+                self::resource(container, resource, divisor, pod, node)?
             }
         };
         known.retain(|(name, _)| *name != variable.name);
@@ -58,6 +56,23 @@ pub fn expand(text: &str, known: &[(String, String)]) -> String {
     out
 }
 
+/// What a file of a volume may hold [4.31].
+pub fn is_volume_field(path: &str) -> bool {
+    const PLAIN: [&str; 5] =
+        ["metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"];
+    PLAIN.contains(&path) || subscript(path, "metadata.labels").or(subscript(path, "metadata.annotations")).is_some()
+}
+
+/// The names in `$(NAME)` that are not known, sorted.
+pub fn unknown(text: &str, known: &[(String, String)]) -> Vec<String> {
+    let references = text.split("$(").skip(1).filter_map(|rest| rest.split_once(')')).map(|(name, _)| name);
+    let mut unknown: Vec<_> =
+        references.filter(|name| !known.iter().any(|(known, _)| known == name)).map(str::to_owned).collect();
+    unknown.sort();
+    unknown.dedup();
+    unknown
+}
+
 /// A fieldRef that can be had without an API server [3.74].
 pub fn is_field(path: &str) -> bool {
     const PLAIN: [&str; 9] = [
@@ -79,7 +94,8 @@ fn subscript<'a>(path: &'a str, map: &str) -> Option<&'a str> {
     path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']")
 }
 
-fn field(path: &str, pod: &Pod, node: &Node) -> Option<String> {
+/// `None` for a field that a pod does not have on a node.
+pub fn field(path: &str, pod: &Pod, node: &Node) -> Option<String> {
     if let Some(key) = subscript(path, "metadata.labels") {
         return Some(pod.labels.get(key).cloned().unwrap_or_default());
     }
@@ -96,6 +112,13 @@ fn field(path: &str, pod: &Pod, node: &Node) -> Option<String> {
         "status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs" => node.ip.to_string(),
         _ => return None,
     })
+}
+
+/// The value of a resourceFieldRef.
+pub fn resource(container: &str, name: &str, divisor: &str, pod: &Pod, node: &Node) -> Result<String, String> {
+    let amount = amount(name, container, pod, node)
+        .ok_or_else(|| format!("unsupported resource `{name}` of container `{container}`"))?;
+    Ok(divided(amount.value, amount.unit, divisor).to_string())
 }
 
 struct Amount {

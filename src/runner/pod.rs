@@ -49,6 +49,9 @@ pub struct Pod {
     /// Named so by its priority class: killed last when memory runs out [3.85].
     pub node_critical: bool,
     pub volumes: Vec<Volume>,
+    /// Who owns the pod's own volumes.
+    #[serde(default)]
+    pub fs_group: Option<i64>,
     /// The init containers, then the others, each in the order of the manifest.
     pub containers: Vec<Container>,
 }
@@ -130,13 +133,46 @@ impl HostPathType {
     }
 }
 
-/// A hostPath volume, the only kind there is so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     pub name: String,
-    /// Without the instance's root.
+    #[serde(flatten)]
+    pub source: VolumeSource,
+}
+
+/// Untagged, since the first records had nothing but a host path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum VolumeSource {
+    /// `path` is without the instance's root.
+    HostPath {
+        path: PathBuf,
+        kind: HostPathType,
+    },
+    /// `size_limit` is in bytes.
+    EmptyDir {
+        medium: Medium,
+        size_limit: Option<i64>,
+    },
+    DownwardApi {
+        files: Vec<VolumeFile>,
+    },
+}
+
+/// Where an emptyDir keeps what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Medium {
+    Disk,
+    Memory,
+}
+
+/// A file of a volume, with what stands in it; never a literal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeFile {
+    /// Relative, in the volume.
     pub path: PathBuf,
-    pub kind: HostPathType,
+    pub value: EnvValue,
+    pub mode: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -177,7 +213,7 @@ pub struct EnvVar {
     pub value: EnvValue,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EnvValue {
     /// `$(NAME)` in it is not yet expanded.
     Literal(String),
@@ -193,6 +229,16 @@ pub struct VolumeMount {
     pub path: PathBuf,
     pub read_only: bool,
     pub propagation: Propagation,
+    #[serde(default)]
+    pub sub_path: Option<SubPath>,
+}
+
+/// Which part of a volume is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubPath {
+    Plain(String),
+    /// `$(NAME)` in it stands for a variable of the container.
+    Expression(String),
 }
 
 /// CPU in thousandths, memory in bytes; `None` is not the same as 0.

@@ -21,6 +21,7 @@ use super::record;
 use super::runtime::Runtime;
 use super::source::{Delivery, Kind, Origin, Scan};
 use super::takeover::Found;
+use super::volume;
 use super::worker::machine::{Event, State};
 use super::worker::{self, Begin, Site};
 use crate::control::{PodStatus, Rejected, Reply, Request, RunnerStatus, Status};
@@ -134,11 +135,20 @@ impl<R: Runtime> Pods<R> {
                     || worker.wanted.as_ref().is_some_and(|wanted| wanted.uid == pod.uid)
             };
             if !self.workers.values().any(in_use)
-                && let Err(error) = record::remove(&self.site.layout, &pod)
+                && let Err(error) = self.remove(&pod)
             {
                 tracing::warn!("{}", chain_of(&error));
             }
         }
+    }
+
+    /// Removes what stays of a pod that is gone.
+    fn remove(&self, pod: &Pod) -> Result<()> {
+        // most of it went with its sandbox
+        for leftover in volume::remove(&self.site.layout, &pod.uid)? {
+            tracing::warn!("cannot remove {leftover}");
+        }
+        record::remove(&self.site.layout, pod)
     }
 
     fn scanned(&mut self, kind: Kind, scan: Scan) {

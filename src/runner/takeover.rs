@@ -122,6 +122,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         grace: grace.map_or(DEFAULT_GRACE, Duration::from_secs),
         node_critical: false,
         volumes: Vec::new(),
+        fs_group: None,
         containers: own.into_values().collect(),
     }
 }

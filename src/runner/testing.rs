@@ -36,6 +36,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         grace: Duration::from_secs(30),
         node_critical: false,
         volumes: Vec::new(),
+        fs_group: None,
         containers: vec![container(name)],
     }
 }

@@ -162,10 +162,15 @@ impl<R: Runtime> Worker<R> {
             Command::ClearSandbox { generation, sandbox } => {
                 self.probes.drain().for_each(|(_, task)| task.abort());
                 let pod = self.state.current().cloned();
-                self.spawn(async move { effect::clear_sandbox(&site, generation, &sandbox, pod.as_deref()).await });
+                let is_wanted = pod.as_ref().is_some_and(|pod| self.state.wants(pod));
+                let volumes = if is_wanted { effect::Volumes::Keep } else { effect::Volumes::Remove };
+                self.spawn(
+                    async move { effect::clear_sandbox(&site, generation, &sandbox, pod.as_ref(), volumes).await },
+                );
             }
             Command::RestSandbox { sandbox } => {
-                self.tasks.spawn(async move { effect::rest_sandbox(&site, &sandbox).await });
+                let pod = self.state.current().cloned();
+                self.tasks.spawn(async move { effect::rest_sandbox(&site, &sandbox, pod.as_ref()).await });
             }
             Command::Pull { tag, pod } => self.spawn(async move { effect::pull(&site, tag, &pod).await }),
             Command::Start { tag, pod, sandbox } => {

@@ -12,8 +12,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
 use super::{
-    Check, Container, ContainerKind, EnvValue, EnvVar, Hook, HostPathType, HttpGet, Pod, Probe, ResourceRequirements,
-    RestartPolicy, RestartRule, TerminationMessage, Volume, VolumeMount,
+    Check, Container, ContainerKind, EnvValue, EnvVar, Hook, HostPathType, HttpGet, Medium, Pod, Probe,
+    ResourceRequirements, RestartPolicy, RestartRule, SubPath, TerminationMessage, Volume, VolumeFile, VolumeMount,
+    VolumeSource,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
@@ -47,6 +48,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
         node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),
+        fs_group: spec.security_context.as_ref().and_then(|context| context.fs_group),
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
         containers: containers.collect::<Result<_>>()?,
     })
@@ -70,12 +72,46 @@ fn seconds(seconds: impl TryInto<u64>) -> Duration {
 }
 
 fn volume(volume: &api::Volume) -> Option<Volume> {
-    let host_path = volume.host_path.as_ref()?;
-    Some(Volume {
-        name: volume.name.clone(),
-        path: PathBuf::from(&host_path.path),
-        kind: HostPathType::named(host_path.type_.as_deref().unwrap_or_default())?,
-    })
+    let source = if let Some(host_path) = &volume.host_path {
+        let kind = HostPathType::named(host_path.type_.as_deref().unwrap_or_default())?;
+        VolumeSource::HostPath { path: PathBuf::from(&host_path.path), kind }
+    } else if let Some(empty_dir) = &volume.empty_dir {
+        let is_memory = empty_dir.medium.as_deref() == Some("Memory");
+        let size_limit = empty_dir.size_limit.as_ref().and_then(|limit| Quantity::parse(&limit.0));
+        VolumeSource::EmptyDir {
+            medium: if is_memory { Medium::Memory } else { Medium::Disk },
+            size_limit: size_limit.map(Quantity::value),
+        }
+    } else if let Some(downward) = &volume.downward_api {
+        let mode = downward.default_mode;
+        VolumeSource::DownwardApi { files: downward.items.iter().flatten().map(|item| file(item, mode)).collect() }
+    } else {
+        let projected = volume.projected.as_ref()?;
+        let sources = projected.sources.iter().flatten().filter_map(|source| source.downward_api.as_ref());
+        let items = sources.flat_map(|downward| downward.items.iter().flatten());
+        VolumeSource::DownwardApi { files: items.map(|item| file(item, projected.default_mode)).collect() }
+    };
+    Some(Volume { name: volume.name.clone(), source })
+}
+
+fn file(item: &api::DownwardAPIVolumeFile, default_mode: Option<i32>) -> VolumeFile {
+    let value = match (&item.field_ref, &item.resource_field_ref) {
+        (Some(field), _) => EnvValue::Field(field.field_path.clone()),
+        (None, Some(resource)) => resource_value(resource, ""),
+        (None, None) => EnvValue::Literal(String::new()),
+    };
+    let mode = item.mode.or(default_mode).and_then(|mode| u32::try_from(mode).ok());
+    VolumeFile { path: PathBuf::from(&item.path), value, mode: mode.unwrap_or(0o644) }
+}
+
+/// `container` is meant where the manifest names none.
+fn resource_value(resource: &api::ResourceFieldSelector, container: &str) -> EnvValue {
+    let of = resource.container_name.clone().filter(|name| !name.is_empty());
+    EnvValue::Resource {
+        container: of.unwrap_or_else(|| container.to_owned()),
+        resource: resource.resource.clone(),
+        divisor: resource.divisor.as_ref().map(|divisor| divisor.0.clone()).unwrap_or_default(),
+    }
 }
 
 fn container(container: &api::Container, spec: &api::PodSpec, kind: ContainerKind) -> Result<Container> {
@@ -120,12 +156,7 @@ fn env(variable: &api::EnvVar, container: &api::Container) -> EnvVar {
     let value = if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
         EnvValue::Field(field.field_path.clone())
     } else if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
-        let of = resource.container_name.clone().filter(|name| !name.is_empty());
-        EnvValue::Resource {
-            container: of.unwrap_or_else(|| container.name.clone()),
-            resource: resource.resource.clone(),
-            divisor: resource.divisor.as_ref().map(|divisor| divisor.0.clone()).unwrap_or_default(),
-        }
+        resource_value(resource, &container.name)
     } else {
         EnvValue::Literal(variable.value.clone().unwrap_or_default())
     };
@@ -142,6 +173,11 @@ fn mount(mount: &api::VolumeMount) -> VolumeMount {
             Some("HostToContainer") => Propagation::HostToContainer,
             Some("Bidirectional") => Propagation::Bidirectional,
             _ => Propagation::Private,
+        },
+        sub_path: match (&mount.sub_path, &mount.sub_path_expr) {
+            (Some(path), _) if !path.is_empty() => Some(SubPath::Plain(path.clone())),
+            (_, Some(text)) if !text.is_empty() => Some(SubPath::Expression(text.clone())),
+            _ => None,
         },
     }
 }

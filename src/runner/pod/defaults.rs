@@ -2,7 +2,7 @@
 //!
 //! They come before the hash, so that a manifest that spells a default out is the same pod as one that does not.
 
-use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, EmptyDirVolumeSource, HTTPGetAction, Pod, Probe, Volume};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 pub(crate) fn apply(pod: &mut Pod) {
@@ -20,9 +20,24 @@ pub(crate) fn apply(pod: &mut Pod) {
         default_container(container, host_network);
     }
     for volume in spec.volumes.iter_mut().flatten() {
+        default_volume(volume);
         if let Some(host_path) = &mut volume.host_path {
             host_path.type_.get_or_insert_default();
         }
+    }
+}
+
+/// A volume without any source is an emptyDir [1.54].
+fn default_volume(volume: &mut Volume) {
+    let bare = Volume { name: volume.name.clone(), ..Volume::default() };
+    if *volume == bare {
+        volume.empty_dir = Some(EmptyDirVolumeSource::default());
+    }
+    if let Some(downward) = &mut volume.downward_api {
+        downward.default_mode.get_or_insert(0o644);
+    }
+    if let Some(projected) = &mut volume.projected {
+        projected.default_mode.get_or_insert(0o644);
     }
 }
 

@@ -138,7 +138,7 @@ impl Refused {
         let PodSecurityContext {
             app_armor_profile,
             fs_group: _,
-            // the only volumes here are the node's own, whose owner never changes [4.17]
+            // a pod's own volumes are new when they are given to the group
             fs_group_change_policy: _,
             run_as_group: _,
             run_as_non_root: _,
@@ -303,26 +303,28 @@ impl Refused {
             name: _,
             read_only: _,
             recursive_read_only,
-            sub_path,
-            sub_path_expr,
+            sub_path: _,
+            sub_path_expr: _,
         } = mount;
         if let Some(mode) = recursive_read_only {
             self.value(mode != "Disabled", &format!("{path}.recursiveReadOnly"), mode);
         }
-        self.field(filled(sub_path), &format!("{path}.subPath"));
-        self.field(filled(sub_path_expr), &format!("{path}.subPathExpr"));
     }
 
     fn volume(&mut self, volume: &Volume, path: &str) {
-        if volume.host_path.is_some() {
+        if let Some(empty_dir) = &volume.empty_dir {
+            let medium = empty_dir.medium.as_deref().unwrap_or_default();
+            self.value(!["", "Memory"].contains(&medium), &format!("{path}.emptyDir.medium"), medium);
+            return;
+        }
+        // other sources are references, refused in the kubelet's words
+        if volume.host_path.is_some() || volume.downward_api.is_some() || volume.projected.is_some() {
             return;
         }
         let serialised = serde_json::to_value(volume).unwrap_or_default();
         let kinds = serialised.as_object().into_iter().flatten().map(|(kind, _)| kind).filter(|kind| *kind != "name");
-        match kinds.min() {
-            Some(kind) => self.field(true, &format!("{path}.{kind}")),
-            // a volume without a source is an emptyDir [1.54]
-            None => self.field(true, &format!("{path}.emptyDir")),
+        if let Some(kind) = kinds.min() {
+            self.field(true, &format!("{path}.{kind}"));
         }
     }
 }
@@ -372,7 +374,10 @@ mod tests {
                 json!({"volumes": [{"name": "v", "nfs": {"path": "/", "server": "s"}}]}),
                 "`spec.volumes[0].nfs` is not supported",
             ),
-            (json!({"volumes": [{"name": "v"}]}), "`spec.volumes[0].emptyDir` is not supported"),
+            (
+                json!({"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]}),
+                "`spec.volumes[0].emptyDir.medium: HugePages` is not supported",
+            ),
             (
                 json!({"containers": [{"name": "c", "lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}]}),
                 "`spec.containers[0].lifecycle.preStop.tcpSocket` is not supported",

@@ -2,9 +2,12 @@
 //!
 //! Problems are told all at once, each as `<field>: <what is wrong>` in the API's words.
 
+mod lifecycle;
+mod volumes;
+
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe, ResourceFieldSelector, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
@@ -98,27 +101,7 @@ impl Found {
                 self.id(id, "spec.securityContext");
             }
         }
-        let mut volumes = BTreeSet::new();
-        for (index, volume) in spec.volumes.iter().flatten().enumerate() {
-            let path = format!("spec.volumes[{index}]");
-            self.unless(is_label(&volume.name), &format!("{path}.name"), || {
-                format!("Invalid value: `{}`: not a DNS label", volume.name)
-            });
-            self.unless(volumes.insert(volume.name.as_str()), &format!("{path}.name"), || {
-                format!("Duplicate value: `{}`", volume.name)
-            });
-            if let Some(host_path) = &volume.host_path {
-                let directory = &host_path.path;
-                self.unless(directory.starts_with('/'), &format!("{path}.hostPath.path"), || {
-                    format!("Invalid value: `{directory}`: must be absolute")
-                });
-                self.unless(!has_parent_step(directory), &format!("{path}.hostPath.path"), || {
-                    format!("Invalid value: `{directory}`: must not contain `..`")
-                });
-                let kinds = super::HostPathType::NAMES;
-                self.one_of(&host_path.type_, &format!("{path}.hostPath.type"), &kinds);
-            }
-        }
+        let volumes = self.volumes(spec);
         let init = spec.init_containers.as_deref().unwrap_or_default();
         let all: Vec<_> = init.iter().chain(&spec.containers).map(|container| container.name.as_str()).collect();
         let mut names = BTreeSet::new();
@@ -158,6 +141,20 @@ impl Found {
         }
     }
 
+    fn resource_field(&mut self, of: &ResourceFieldSelector, path: &str, containers: &[&str]) {
+        self.unless(env::RESOURCES.contains(&of.resource.as_str()), &format!("{path}.resource"), || {
+            format!("Unsupported value: `{}`: one of {}", of.resource, env::RESOURCES.join(", "))
+        });
+        let divisor = of.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str());
+        self.unless(Quantity::parse(divisor).is_some(), &format!("{path}.divisor"), || {
+            format!("Invalid value: `{divisor}`: not a quantity")
+        });
+        let named = of.container_name.as_deref().unwrap_or_default();
+        self.unless(named.is_empty() || containers.contains(&named), &format!("{path}.containerName"), || {
+            format!("Not found: `{named}`")
+        });
+    }
+
     fn id(&mut self, id: i64, path: &str) {
         self.unless((0..=MAX_ID).contains(&id), path, || {
             format!("Invalid value: {id}: must be between 0 and {MAX_ID}")
@@ -194,18 +191,7 @@ impl Found {
                 });
             }
             if let Some(of) = from.and_then(|from| from.resource_field_ref.as_ref()) {
-                let path = format!("{path}.valueFrom.resourceFieldRef");
-                self.unless(env::RESOURCES.contains(&of.resource.as_str()), &format!("{path}.resource"), || {
-                    format!("Unsupported value: `{}`: one of {}", of.resource, env::RESOURCES.join(", "))
-                });
-                let divisor = of.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str());
-                self.unless(Quantity::parse(divisor).is_some(), &format!("{path}.divisor"), || {
-                    format!("Invalid value: `{divisor}`: not a quantity")
-                });
-                let named = of.container_name.as_deref().unwrap_or_default();
-                self.unless(named.is_empty() || containers.contains(&named), &format!("{path}.containerName"), || {
-                    format!("Not found: `{named}`")
-                });
+                self.resource_field(of, &format!("{path}.valueFrom.resourceFieldRef"), containers);
             }
         }
         self.mounts(container, path, volumes);
@@ -216,94 +202,6 @@ impl Found {
         self.probe(&container.startup_probe, &format!("{path}.startupProbe"), container, false);
         self.probe(&container.liveness_probe, &format!("{path}.livenessProbe"), container, false);
         self.probe(&container.readiness_probe, &format!("{path}.readinessProbe"), container, true);
-    }
-
-    /// An init container that runs to its end has nothing that could be probed or stopped [1.64].
-    fn only_of_sidecars(&mut self, container: &Container, path: &str) {
-        for (field, is_set) in [
-            ("lifecycle", container.lifecycle.is_some()),
-            ("livenessProbe", container.liveness_probe.is_some()),
-            ("readinessProbe", container.readiness_probe.is_some()),
-            ("startupProbe", container.startup_probe.is_some()),
-        ] {
-            self.unless(!is_set, &format!("{path}.{field}"), || {
-                "Forbidden: may not be set for init containers without `restartPolicy: Always`".to_owned()
-            });
-        }
-    }
-
-    /// Hooks, and what becomes of the container when it ends [3.16, 3.98].
-    fn lifecycle(&mut self, container: &Container, path: &str, spec: &PodSpec) {
-        self.one_of(&container.restart_policy, &format!("{path}.restartPolicy"), &["Always", "OnFailure", "Never"]);
-        let rules = container.restart_policy_rules.as_deref().unwrap_or_default();
-        self.unless(
-            rules.is_empty() || container.restart_policy.is_some(),
-            &format!("{path}.restartPolicyRules"),
-            || "Required value: `restartPolicy` must be set where there are rules".to_owned(),
-        );
-        for (index, rule) in rules.iter().enumerate() {
-            let path = format!("{path}.restartPolicyRules[{index}]");
-            self.one_of(&Some(rule.action.clone()), &format!("{path}.action"), &["Restart", "RestartAllContainers"]);
-            match &rule.exit_codes {
-                None => self.add(&format!("{path}.exitCodes"), "Required value".to_owned()),
-                Some(codes) => {
-                    let path = format!("{path}.exitCodes");
-                    self.one_of(&Some(codes.operator.clone()), &format!("{path}.operator"), &["In", "NotIn"]);
-                    let count = codes.values.as_ref().map_or(0, Vec::len);
-                    self.unless((1..=255).contains(&count), &format!("{path}.values"), || {
-                        format!("Invalid value: {count} codes: must be between 1 and 255")
-                    });
-                }
-            }
-        }
-        let Some(lifecycle) = &container.lifecycle else { return };
-        for (name, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
-            let Some(hook) = hook else { continue };
-            let path = format!("{path}.lifecycle.{name}");
-            let handlers =
-                [hook.exec.is_some(), hook.http_get.is_some(), hook.sleep.is_some(), hook.tcp_socket.is_some()];
-            let count = handlers.into_iter().filter(|is_set| *is_set).count();
-            self.unless(count == 1, &path, || "Required value: must specify exactly one handler".to_owned());
-            if let Some(exec) = &hook.exec {
-                let is_empty = exec.command.as_ref().is_none_or(Vec::is_empty);
-                self.unless(!is_empty, &format!("{path}.exec.command"), || "Required value".to_owned());
-            }
-            if let Some(http) = &hook.http_get {
-                self.one_of(&http.scheme, &format!("{path}.httpGet.scheme"), &["HTTP", "HTTPS"]);
-                self.port(&http.port, &format!("{path}.httpGet.port"), container);
-            }
-            if let Some(sleep) = &hook.sleep {
-                let grace = spec.termination_grace_period_seconds.unwrap_or(30);
-                self.unless((0..=grace).contains(&sleep.seconds), &format!("{path}.sleep.seconds"), || {
-                    format!("Invalid value: {}: must be between 0 and the pod's grace, {grace}", sleep.seconds)
-                });
-            }
-        }
-    }
-
-    fn mounts(&mut self, container: &Container, path: &str, volumes: &BTreeSet<&str>) {
-        let privileged = container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
-        let mut places = BTreeSet::new();
-        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-            let path = format!("{path}.volumeMounts[{index}]");
-            self.unless(volumes.contains(mount.name.as_str()), &format!("{path}.name"), || {
-                format!("Not found: `{}`", mount.name)
-            });
-            let place = mount.mount_path.as_str();
-            self.unless(!place.is_empty(), &format!("{path}.mountPath"), || "Required value".to_owned());
-            self.unless(!place.contains(':'), &format!("{path}.mountPath"), || {
-                format!("Invalid value: `{place}`: must not contain `:`")
-            });
-            self.unless(places.insert(place), &format!("{path}.mountPath"), || {
-                format!("Invalid value: `{place}`: must be unique")
-            });
-            let modes = ["None", "HostToContainer", "Bidirectional"];
-            self.one_of(&mount.mount_propagation, &format!("{path}.mountPropagation"), &modes);
-            let both_ways = mount.mount_propagation.as_deref() == Some("Bidirectional");
-            self.unless(privileged || !both_ways, &format!("{path}.mountPropagation"), || {
-                "Forbidden: `Bidirectional` is for privileged containers only".to_owned()
-            });
-        }
     }
 
     fn security(&mut self, container: &Container, path: &str) {

@@ -15,13 +15,20 @@ use crate::runner::hook;
 use crate::runner::logs;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::{Container, ContainerState, Exit, Runtime, RuntimeError};
-use crate::runner::volume;
+use crate::runner::volume::{self, sub_path};
 
 /// Between two tries to learn of a container's end.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn make_sandbox<R: Runtime>(site: &Site<R>, generation: u64, pod: &Pod, attempt: u32) -> Event {
-    if let Err(message) = volume::prepare(pod, &site.layout) {
+pub(super) async fn make_sandbox<R: Runtime>(
+    site: &Arc<Site<R>>,
+    generation: u64,
+    pod: &Arc<Pod>,
+    attempt: u32,
+) -> Event {
+    let (there, own) = (Arc::clone(site), Arc::clone(pod));
+    let prepared = blocking(move || volume::prepare(&own, &there.node, &there.layout)).await;
+    if let Err(message) = prepared {
         return Event::SandboxFailed { generation, why: Why { reason: "FailedMount", message } };
     }
     let config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
@@ -38,11 +45,18 @@ pub(super) async fn make_sandbox<R: Runtime>(site: &Site<R>, generation: u64, po
     }
 }
 
+/// What must not hold the runner up: others share its thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// `pod`: what ran in it, if that is known. Its volumes stay where it is wanted again.
 pub(super) async fn clear_sandbox<R: Runtime>(
-    site: &Site<R>,
+    site: &Arc<Site<R>>,
     generation: u64,
     sandbox: &str,
-    pod: Option<&Pod>,
+    pod: Option<&Arc<Pod>>,
+    volumes: Volumes,
 ) -> Event {
     let cleared = async {
         site.runtime.stop_pod_sandbox(sandbox).await?;
@@ -55,6 +69,9 @@ pub(super) async fn clear_sandbox<R: Runtime>(
             {
                 tracing::warn!("{}", chain_of(&error));
             }
+            if let (Some(pod), Volumes::Remove) = (pod, volumes) {
+                remove_volumes(site, pod).await;
+            }
             Event::SandboxGone { generation }
         }
         Err(error) => {
@@ -64,10 +81,29 @@ pub(super) async fn clear_sandbox<R: Runtime>(
     }
 }
 
-pub(super) async fn rest_sandbox<R: Runtime>(site: &Site<R>, sandbox: &str) {
+pub(super) async fn rest_sandbox<R: Runtime>(site: &Arc<Site<R>>, sandbox: &str, pod: Option<&Arc<Pod>>) {
     if let Err(error) = site.runtime.stop_pod_sandbox(sandbox).await {
         tracing::warn!("cannot stop sandbox `{sandbox}`: {}", cause(error));
     }
+    if let Some(pod) = pod {
+        remove_volumes(site, pod).await;
+    }
+}
+
+async fn remove_volumes<R: Runtime>(site: &Arc<Site<R>>, pod: &Arc<Pod>) {
+    let (there, uid) = (Arc::clone(site), pod.uid.clone());
+    let removed = blocking(move || volume::remove(&there.layout, &uid).map_err(|error| chain_of(&error))).await;
+    match removed {
+        Ok(leftovers) => leftovers.iter().for_each(|leftover| tracing::warn!("cannot remove {leftover}")),
+        Err(message) => tracing::warn!("{}: cannot remove its volumes: {message}", pod.name),
+    }
+}
+
+/// What becomes of a pod's volumes when its sandbox goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Volumes {
+    Keep,
+    Remove,
 }
 
 /// Has the image in the store, by the container's pull policy [9.1].
@@ -112,6 +148,17 @@ pub(super) async fn start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, sandb
         Ok(config) => config,
         Err(message) => return failed("CreateContainerConfigError", message),
     };
+    let bound = match container::sub_paths(pod, tag.container, &site.node, &site.layout) {
+        Ok(parts) if parts.is_empty() => Ok(()),
+        Ok(parts) => {
+            let name = spec.name.clone();
+            blocking(move || sub_path::bind(&parts, &name)).await
+        }
+        Err(message) => Err(message),
+    };
+    if let Err(message) = bound {
+        return failed("CreateContainerConfigError", message);
+    }
     if spec.termination_message.is_some()
         && let Err(error) = logs::make_termination_file(&site.layout, &pod.uid, &spec.name, tag.attempt)
     {

@@ -351,7 +351,7 @@ impl State {
     }
 
     /// `pod` is what is wanted, and may run.
-    pub(super) fn wants(&self, pod: &Pod) -> bool {
+    pub fn wants(&self, pod: &Pod) -> bool {
         self.drain.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.revision == pod.revision)
     }
 }
