@@ -1,5 +1,7 @@
 //! The command line: one short file per command; clap's types stay in here.
 
+pub mod age;
+pub mod describe;
 pub mod images;
 pub mod init;
 pub mod logs;
@@ -53,6 +55,8 @@ enum Command {
     Runner(runner::RunnerArgs),
     /// Show every pod and container, also while the API is down
     Status(status::StatusArgs),
+    /// Tell the story of a pod: what happened, why, and what comes next
+    Describe(describe::DescribeArgs),
     /// Show a container's log
     Logs(logs::LogsArgs),
     /// List the containers
@@ -101,6 +105,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Phases(args) => phases::run(args, &context),
         Command::Runner(args) => runner::run(args, &context),
         Command::Status(args) => status::run(args, &context),
+        Command::Describe(args) => describe::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),

@@ -124,6 +124,9 @@ pub struct ContainerStatus {
     /// When the next start is due, while it waits for its back-off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Timestamp>,
+    /// While it runs: how many seconds its restart would wait if it ended now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_delay: Option<u64>,
     /// The last failed probe, in words, until it succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,

@@ -32,6 +32,8 @@ const PURE: &[&str] = &[
     "image/reference",
     "image/registry/challenge",
     "linux/cgroup/limits",
+    "cli/age",
+    "cli/describe/story",
     "cli/logs/lines",
 ];
 

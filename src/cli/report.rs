@@ -31,6 +31,17 @@ impl Report {
         self.terminal
     }
 
+    /// The result goes to a terminal, which may be wiped.
+    pub fn is_screen(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// What follows replaces what is on the screen; elsewhere an empty line parts it from what came before.
+    pub fn begin_picture(&self) {
+        // to the upper left, and clear from there on
+        self.line(if self.is_screen() { "\x1b[H\x1b[J" } else { "" });
+    }
+
     /// A line of the result. A reader that has gone away ends nothing but the output.
     pub fn line(&self, text: impl AsRef<str>) {
         let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());

@@ -1,9 +1,12 @@
 //! `bootstrap status`
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Invocation;
+use super::age::span;
 use crate::control::client;
 use crate::control::{ContainerState, ContainerStatus, ExitStatus, PodStatus, Reply, Request, Status};
 use crate::error::Result;
@@ -14,6 +17,9 @@ pub struct StatusArgs {
     /// Print everything the runner knows in this form
     #[arg(short, long, value_name = "FORM")]
     output: Option<Form>,
+    /// Go on, and show what changes, until interrupted
+    #[arg(short, long)]
+    watch: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -23,13 +29,36 @@ enum Form {
 
 const HEADS: [&str; 8] = ["POD", "CONTAINER", "STATE", "READY", "RESTARTS", "LAST EXIT", "NEXT TRY", "REVISION"];
 
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
 pub fn run(args: StatusArgs, invocation: &Invocation) -> Result<()> {
-    let report = &invocation.report;
-    let status = ask(&invocation.layout)?;
-    if let Some(Form::Json) = args.output {
-        return report.json(&status);
+    let mut status = ask(&invocation.layout)?;
+    show(&status, &args, invocation)?;
+    if !args.watch {
+        return Ok(());
     }
-    let rows = rows(&status, Timestamp::now());
+    loop {
+        std::thread::sleep(PERIOD);
+        let now = ask(&invocation.layout)?;
+        let is_live = invocation.report.is_screen() && args.output.is_none();
+        // ages go on by themselves; without a screen, only what has happened is worth another picture
+        if is_live || serde_json::to_value(&now)? != serde_json::to_value(&status)? {
+            status = now;
+            show(&status, &args, invocation)?;
+        }
+    }
+}
+
+fn show(status: &Status, args: &StatusArgs, invocation: &Invocation) -> Result<()> {
+    let report = &invocation.report;
+    if let Some(Form::Json) = args.output {
+        return report.json(status);
+    }
+    if args.watch {
+        report.begin_picture();
+    }
+    let rows = rows(status, Timestamp::now());
     if rows.is_empty() {
         report.line(format!("no pods in `{}`", status.runner.manifests.display()));
     } else {
@@ -123,18 +152,6 @@ fn explanation(container: &ContainerStatus) -> Option<String> {
     container.probe.clone().or(of_state).or_else(of_end)
 }
 
-/// As kubectl tells ages: two units at most.
-fn span(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{minutes}m{}s", seconds % 60),
-        7200..172_800 => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -157,6 +174,7 @@ mod tests {
             restarts: 3,
             last_exit,
             next_try,
+            restart_delay: None,
             probe: None,
             log: None,
         };
@@ -193,13 +211,5 @@ mod tests {
             ["etcd-n1", "etcd", "CrashLoopBackOff", "no", "3", "OOMKilled (signal 9) 60s ago", "in 10s", "a, wanted b"];
         assert_eq!(rows(&status, at(1000)), [expected]);
         assert_eq!(explanation(&status.pods[0].containers[0]).as_deref(), Some("last exit: gone"));
-    }
-
-    #[test]
-    fn a_span_has_two_units_at_most() {
-        for (seconds, text) in [(-5, "0s"), (0, "0s"), (119, "119s"), (130, "2m10s"), (7300, "2h1m"), (200_000, "2d7h")]
-        {
-            assert_eq!(span(SignedDuration::from_secs(seconds)), text);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,6 +17,14 @@ use crate::layout::Layout;
 
 /// Which revision a sandbox was made for; two revisions of a pod with a fixed UID differ in nothing else.
 pub const REVISION: &str = "bootstrap.runner/revision";
+
+/// The pod's grace, on each of its containers [3.2].
+const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
+
+/// The grace that a container was promised when it was made, also where its manifest is not at hand any more.
+pub fn promised_grace(container: &ContainerConfig) -> Option<Duration> {
+    Some(Duration::from_secs(container.annotations.get(GRACE)?.parse().ok()?))
+}
 
 pub fn metadata(pod: &Pod) -> PodMetadata {
     PodMetadata { name: pod.name.clone(), namespace: pod.namespace.clone(), uid: pod.uid.clone() }
@@ -152,7 +161,7 @@ fn annotations(pod: &Pod, index: usize, attempt: u32) -> BTreeMap<String, String
         ("io.kubernetes.container.restartCount", attempt.to_string()),
         ("io.kubernetes.container.terminationMessagePath", path),
         ("io.kubernetes.container.terminationMessagePolicy", policy.to_owned()),
-        ("io.kubernetes.pod.terminationGracePeriod", pod.grace.as_secs().to_string()),
+        (GRACE, pod.grace.as_secs().to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -103,6 +103,7 @@ fn not_made(pod: &Pod, index: usize) -> ContainerStatus {
         restarts: 0,
         last_exit: None,
         next_try: None,
+        restart_delay: None,
         probe: None,
         log: None,
     }
@@ -132,6 +133,7 @@ fn container(up: &Up, index: usize, layout: &Layout, clock: Clock) -> ContainerS
         restarts: shown.as_ref().map_or(slot.attempt, |(_, attempt)| *attempt),
         last_exit,
         next_try,
+        restart_delay: live.map(|_| slot.backoff.due(clock.now).1.as_secs()),
         probe: slot.probe.clone(),
         log: shown.map(|(_, attempt)| log(layout, &up.pod, &spec.name, attempt)),
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use super::container::REVISION;
+use super::container::{REVISION, promised_grace};
 use super::pod::{self, ContainerKind, Pod, RestartPolicy};
 use super::record::{self, Clock, Record};
 use super::runtime::{Container, ContainerState, PodSandbox, Runtime, SandboxState, SecurityContext};
@@ -80,9 +80,7 @@ fn begin(sandbox: &PodSandbox, containers: Vec<Container>, scan: &Scan, records:
 
 /// A pod of which only the runtime knows: enough to watch it, and to stop it with the grace it was promised.
 fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
-    let grace = containers.iter().find_map(|container| {
-        container.config.annotations.get("io.kubernetes.pod.terminationGracePeriod")?.parse().ok()
-    });
+    let grace = containers.iter().find_map(|container| promised_grace(&container.config));
     let mut own = BTreeMap::new();
     for container in containers {
         own.entry(container.config.name.clone()).or_insert_with(|| pod::Container {
@@ -119,7 +117,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         host_pid: config.namespaces.host_pid,
         host_ipc: config.namespaces.host_ipc,
         restart_policy: RestartPolicy::Always,
-        grace: grace.map_or(DEFAULT_GRACE, Duration::from_secs),
+        grace: grace.unwrap_or(DEFAULT_GRACE),
         node_critical: false,
         volumes: Vec::new(),
         fs_group: None,
@@ -152,7 +150,9 @@ async fn end<R: Runtime>(site: &Site<R>, stray: &PodSandbox, containers: &[Conta
     tracing::warn!("{}: a second sandbox `{}` is removed", stray.config.metadata.name, stray.id);
     let running = containers.iter().filter(|container| matches!(container.state, ContainerState::Running { .. }));
     join_all(running.map(async |container| {
-        if let Err(error) = site.runtime.stop_container(&container.id, DEFAULT_GRACE).await {
+        if let Err(error) =
+            site.runtime.stop_container(&container.id, promised_grace(&container.config).unwrap_or(DEFAULT_GRACE)).await
+        {
             tracing::warn!("cannot stop container `{}`: {}", container.id, cause(error));
         }
     }))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::container::{log_directory, metadata};
+use super::container::{log_directory, metadata, promised_grace};
 use super::runtime::embedded::{self, Embedded, Settings};
 use super::runtime::{ContainerState, PodMetadata, Runtime};
 use super::{logs, record};
@@ -11,7 +11,7 @@ use crate::image::pull::Puller;
 use crate::layout::Layout;
 use crate::linux::Leftover;
 
-/// The kubelet's default `terminationGracePeriodSeconds`; a manifest that says otherwise is not at hand any more.
+/// The kubelet's default `terminationGracePeriodSeconds`, for a container that says nothing else.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Stops what still runs, wave by wave and then the rest, removes every sandbox, and what a kill in the middle of
@@ -60,7 +60,8 @@ async fn stop(runtime: &impl Runtime, waves: &[&[&str]]) -> Vec<PodMetadata> {
             let is_up = matches!(container.state, ContainerState::Running { .. } | ContainerState::Created);
             is_up && of_wave.iter().any(|sandbox| sandbox.id == container.sandbox_id)
         });
-        let stops = running.map(|container| runtime.stop_container(&container.id, GRACE));
+        let stops = running
+            .map(|container| runtime.stop_container(&container.id, promised_grace(&container.config).unwrap_or(GRACE)));
         for stopped in futures_util::future::join_all(stops).await {
             if let Err(error) = stopped {
                 tracing::warn!("cannot stop a container: {}", chain_of(&error.into()));
