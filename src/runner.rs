@@ -11,6 +11,7 @@
 
 pub mod container;
 pub mod control;
+pub mod dns;
 pub mod env;
 pub mod hook;
 pub mod logs;
@@ -54,6 +55,9 @@ use worker::Site;
 
 /// By then what is there at the start is taken over or started, and most of the program's code has had its turn.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Far longer than it takes from a fork to the program that follows it.
+const FORKING: Duration = Duration::from_millis(100);
 
 /// For the clients that are being answered when the runner ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -134,7 +138,14 @@ fn lock(layout: &Layout) -> Result<File> {
     let cannot = || format!("cannot lock `{}`", path.display());
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(&path).with_context(cannot)?;
-    match file.try_lock() {
+    let begin = std::time::Instant::now();
+    let mut locked = file.try_lock();
+    // a child that a killed runner was starting holds it until it becomes another program
+    while matches!(locked, Err(TryLockError::WouldBlock)) && begin.elapsed() < FORKING {
+        std::thread::sleep(FORKING / 10);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => {
             file.set_len(0)?;
             file.rewind()?;

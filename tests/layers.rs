@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "runner/pod",
     "runner/pods/choice",
     "runner/container",
+    "runner/dns",
     "runner/env",
     "runner/node",
     "runner/resources",

@@ -18,6 +18,13 @@ use crate::layout::Layout;
 /// Which revision a sandbox was made for; two revisions of a pod with a fixed UID differ in nothing else.
 pub const REVISION: &str = "bootstrap.runner/revision";
 
+const HOSTS: &str = "/etc/hosts";
+
+/// The pod's `/etc/hosts`, on the machine.
+pub fn hosts_file(layout: &Layout, uid: &str) -> PathBuf {
+    layout.pods().join(uid).join("etc-hosts")
+}
+
 /// The pod's grace, on each of its containers [3.2].
 const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 
@@ -48,6 +55,8 @@ pub fn sandbox(pod: &Pod, attempt: u32, node: &Node, layout: &Layout, seen: Time
     PodSandboxConfig {
         attempt,
         hostname: node.host_name.clone(),
+        // the node's file is read by whoever asks for the sandbox
+        dns: None,
         log_directory: log_directory(layout, &metadata),
         namespaces: NamespaceOptions { host_network: true, host_pid: pod.host_pid, host_ipc: pod.host_ipc },
         resources: resources::of_pod(pod),
@@ -85,12 +94,21 @@ pub fn config(pod: &Pod, index: usize, attempt: u32, node: &Node, layout: &Layou
             propagation: mount.propagation,
         });
     }
-    let taken = |path: &Path| mounts.iter().any(|mount| mount.container_path == path);
+    let own: Vec<_> = mounts.iter().map(|mount: &Mount| mount.container_path.clone()).collect();
+    let taken = |path: &Path| own.iter().any(|taken| taken == path);
     if let Some(message) = container.termination_message.as_ref().filter(|message| !taken(&message.path)) {
         mounts.push(Mount {
             host_path: termination_file(layout, &pod.uid, &container.name, attempt),
             container_path: message.path.clone(),
             read_only: false,
+            propagation: Default::default(),
+        });
+    }
+    if !taken(Path::new(HOSTS)) {
+        mounts.push(Mount {
+            host_path: hosts_file(layout, &pod.uid),
+            container_path: HOSTS.into(),
+            read_only: container.security.read_only_root_filesystem,
             propagation: Default::default(),
         });
     }
@@ -256,7 +274,8 @@ mod tests {
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
         let config = config(&pod, 0, 0, &testing::node(), &Layout::default()).unwrap();
-        assert_eq!(config.mounts.len(), 1);
+        let targets: Vec<_> = config.mounts.iter().map(|mount| mount.container_path.to_str().unwrap()).collect();
+        assert_eq!(targets, ["/dev/termination-log", "/etc/hosts"]);
         assert_eq!(config.mounts[0].host_path, Path::new("/x"));
     }
 }

@@ -49,6 +49,11 @@ pub struct Pod {
     /// Named so by its priority class: killed last when memory runs out [3.85].
     pub node_critical: bool,
     pub volumes: Vec<Volume>,
+    /// How it resolves names, where it is not simply as its node does.
+    #[serde(default)]
+    pub dns: Option<PodDns>,
+    #[serde(default)]
+    pub host_aliases: Vec<HostAlias>,
     /// Who owns the pod's own volumes.
     #[serde(default)]
     pub fs_group: Option<i64>,
@@ -66,6 +71,38 @@ impl Pod {
     pub fn short_revision(&self) -> &str {
         self.revision.get(..10).unwrap_or(&self.revision)
     }
+}
+
+/// `dnsPolicy` and `dnsConfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodDns {
+    pub policy: DnsPolicy,
+    pub servers: Vec<String>,
+    pub searches: Vec<String>,
+    pub options: Vec<DnsOption>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsOption {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+/// What a pod's own wishes are added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DnsPolicy {
+    /// `Default`, and `ClusterFirst` on the node's network.
+    Node,
+    /// `ClusterFirstWithHostNet`.
+    Cluster,
+    None,
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAlias {
+    pub ip: String,
+    pub names: Vec<String>,
 }
 
 /// When in the life of its pod a container runs [3.B].

@@ -55,12 +55,39 @@ pub struct NamespaceOptions {
     pub host_ipc: bool,
 }
 
+/// What stands in a `/etc/resolv.conf`; its `Display` is that file's text [3.91].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsConfig {
+    pub servers: Vec<String>,
+    pub searches: Vec<String>,
+    /// `name` or `name:value`.
+    pub options: Vec<String>,
+}
+
+impl std::fmt::Display for DnsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.searches.is_empty() {
+            writeln!(f, "search {}", self.searches.join(" "))?;
+        }
+        for server in &self.servers {
+            writeln!(f, "nameserver {server}")?;
+        }
+        if !self.options.is_empty() {
+            writeln!(f, "options {}", self.options.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodSandboxConfig {
     pub metadata: PodMetadata,
     /// Counts the sandboxes of one pod, from 0.
     pub attempt: u32,
     pub hostname: String,
+    /// For `/etc/resolv.conf`; without it the node's own is copied.
+    #[serde(default)]
+    pub dns: Option<DnsConfig>,
     /// Absolute, on the machine: where the containers' logs go.
     pub log_directory: PathBuf,
     pub namespaces: NamespaceOptions,

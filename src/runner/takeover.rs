@@ -120,6 +120,8 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         grace: grace.unwrap_or(DEFAULT_GRACE),
         node_critical: false,
         volumes: Vec::new(),
+        dns: None,
+        host_aliases: Vec::new(),
         fs_group: None,
         containers: own.into_values().collect(),
     }

@@ -36,6 +36,8 @@ pub(crate) fn pod(name: &str) -> Pod {
         grace: Duration::from_secs(30),
         node_critical: false,
         volumes: Vec::new(),
+        dns: None,
+        host_aliases: Vec::new(),
         fs_group: None,
         containers: vec![container(name)],
     }

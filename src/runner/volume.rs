@@ -64,6 +64,7 @@ pub fn remove(layout: &Layout, uid: &str) -> Result<Vec<Leftover>> {
     for directory in [sub_path::directory(layout, uid), volumes(layout, uid)] {
         leftovers.extend(remove_mounted(&directory)?);
     }
+    crate::files::remove_file(&super::container::hosts_file(layout, uid))?;
     // other data of the pod may be there
     let _ = std::fs::remove_dir(layout.pods().join(uid));
     Ok(leftovers)

@@ -116,6 +116,7 @@ impl Case {
             metadata: PodMetadata { name: "pod".into(), namespace: "kube-system".into(), uid: "0123abcd".into() },
             attempt: 0,
             hostname: "node".into(),
+            dns: None,
             log_directory: self.layout.pod_logs().join("kube-system_pod_0123abcd"),
             namespaces: NamespaceOptions { host_network: true, host_pid: false, host_ipc: false },
             resources: Resources::default(),

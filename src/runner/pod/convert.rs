@@ -12,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
 use super::{
-    Check, Container, ContainerKind, EnvValue, EnvVar, Hook, HostPathType, HttpGet, Medium, Pod, Probe,
-    ResourceRequirements, RestartPolicy, RestartRule, SubPath, TerminationMessage, Volume, VolumeFile, VolumeMount,
-    VolumeSource,
+    Check, Container, ContainerKind, DnsOption, DnsPolicy, EnvValue, EnvVar, Hook, HostAlias, HostPathType, HttpGet,
+    Medium, Pod, PodDns, Probe, ResourceRequirements, RestartPolicy, RestartRule, SubPath, TerminationMessage, Volume,
+    VolumeFile, VolumeMount, VolumeSource,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
@@ -48,6 +48,8 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
         node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),
+        dns: dns(spec),
+        host_aliases: spec.host_aliases.iter().flatten().map(host_alias).collect(),
         fs_group: spec.security_context.as_ref().and_then(|context| context.fs_group),
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
         containers: containers.collect::<Result<_>>()?,
@@ -69,6 +71,32 @@ fn restart_rule(rule: &api::ContainerRestartRule) -> Option<RestartRule> {
 
 fn seconds(seconds: impl TryInto<u64>) -> Duration {
     Duration::from_secs(seconds.try_into().unwrap_or(0))
+}
+
+/// `None`: as the node does.
+fn dns(spec: &api::PodSpec) -> Option<PodDns> {
+    let policy = match spec.dns_policy.as_deref() {
+        Some("None") => DnsPolicy::None,
+        Some("ClusterFirstWithHostNet") => DnsPolicy::Cluster,
+        _ => DnsPolicy::Node,
+    };
+    if policy == DnsPolicy::Node && spec.dns_config.is_none() {
+        return None;
+    }
+    let config = spec.dns_config.clone().unwrap_or_default();
+    let options = config.options.into_iter().flatten();
+    Some(PodDns {
+        policy,
+        servers: config.nameservers.unwrap_or_default(),
+        searches: config.searches.unwrap_or_default(),
+        options: options
+            .map(|option| DnsOption { name: option.name.unwrap_or_default(), value: option.value })
+            .collect(),
+    })
+}
+
+fn host_alias(alias: &api::HostAlias) -> HostAlias {
+    HostAlias { ip: alias.ip.clone(), names: alias.hostnames.clone().unwrap_or_default() }
 }
 
 fn volume(volume: &api::Volume) -> Option<Volume> {

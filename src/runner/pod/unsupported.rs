@@ -52,11 +52,11 @@ impl Refused {
             affinity,
             automount_service_account_token: _,
             containers,
-            dns_config,
-            dns_policy,
+            dns_config: _,
+            dns_policy: _,
             enable_service_links: _,
             ephemeral_containers,
-            host_aliases,
+            host_aliases: _,
             host_ipc: _,
             host_network,
             host_pid: _,
@@ -98,12 +98,7 @@ impl Refused {
         }
         self.field(active_deadline_seconds.is_some(), "spec.activeDeadlineSeconds");
         self.field(affinity.is_some(), "spec.affinity");
-        self.field(dns_config.is_some(), "spec.dnsConfig");
-        if let Some(policy) = dns_policy {
-            self.value(!["Default", "ClusterFirst"].contains(&policy.as_str()), "spec.dnsPolicy", policy);
-        }
         self.field(any(ephemeral_containers), "spec.ephemeralContainers");
-        self.field(any(host_aliases), "spec.hostAliases");
         self.value(*host_users == Some(false), "spec.hostUsers", "false");
         self.field(filled(hostname), "spec.hostname");
         self.field(filled(hostname_override), "spec.hostnameOverride");
@@ -364,7 +359,6 @@ mod tests {
                 json!({"containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}),
                 "`spec.containers[0].restartPolicyRules[0].action: RestartAllContainers` is not supported",
             ),
-            (json!({"dnsPolicy": "None"}), "`spec.dnsPolicy: None` is not supported"),
             (json!({"hostUsers": false}), "`spec.hostUsers: false` is not supported"),
             (
                 json!({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}),

@@ -3,6 +3,7 @@
 //! Problems are told all at once, each as `<field>: <what is wrong>` in the API's words.
 
 mod lifecycle;
+mod names;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -101,6 +102,7 @@ impl Found {
                 self.id(id, "spec.securityContext");
             }
         }
+        self.names(spec);
         let volumes = self.volumes(spec);
         let init = spec.init_containers.as_deref().unwrap_or_default();
         let all: Vec<_> = init.iter().chain(&spec.containers).map(|container| container.name.as_str()).collect();

@@ -1,5 +1,7 @@
 //! What a worker's tasks do to the world, each with the event that tells the outcome.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +10,12 @@ use jiff::Timestamp;
 use super::Site;
 use super::machine::{Event, Live, Tag, Why};
 use super::words::cause;
-use crate::error::chain_of;
+use crate::error::{Context, chain_of};
+use crate::files;
 use crate::image::policy::PullPolicy;
+use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_FILE};
 use crate::runner::container;
+use crate::runner::dns;
 use crate::runner::hook;
 use crate::runner::logs;
 use crate::runner::pod::Pod;
@@ -31,7 +36,12 @@ pub(super) async fn make_sandbox<R: Runtime>(
     if let Err(message) = prepared {
         return Event::SandboxFailed { generation, why: Why { reason: "FailedMount", message } };
     }
-    let config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
+    let mut config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
+    if pod.dns.is_some() {
+        let (dns, warnings) = dns::of_pod(pod, &node_file("/etc/resolv.conf"));
+        config.dns = dns;
+        warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", pod.name));
+    }
     let first = |container: &crate::runner::pod::Container| {
         logs::first_attempt(&site.layout, &config.metadata, &container.name)
     };
@@ -43,6 +53,11 @@ pub(super) async fn make_sandbox<R: Runtime>(
             Event::SandboxFailed { generation, why }
         }
     }
+}
+
+/// A file of the node that pods see; without it they see an empty one.
+fn node_file(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 /// What must not hold the runner up: others share its thread.
@@ -164,6 +179,11 @@ pub(super) async fn start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, sandb
     {
         return failed("CreateContainerError", chain_of(&error));
     }
+    // made anew for each container: what another has written into it is gone [3.92]
+    let hosts = dns::hosts(pod, &node_file("/etc/hosts"));
+    if let Err(error) = write_hosts(site, pod, &hosts) {
+        return failed("CreateContainerError", chain_of(&error));
+    }
     let created = match site.runtime.create_container(sandbox, &config).await {
         Ok(created) => created,
         Err(error @ RuntimeError::BadConfig(_)) => return failed("CreateContainerConfigError", cause(error)),
@@ -177,6 +197,17 @@ pub(super) async fn start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, sandb
         tracing::warn!("{}", chain_of(&error));
     }
     Event::Started { tag, live: live(site, &created).await }
+}
+
+fn write_hosts<R: Runtime>(site: &Site<R>, pod: &Pod, text: &str) -> crate::error::Result<()> {
+    let path = container::hosts_file(&site.layout, &pod.uid);
+    if let Some(directory) = path.parent() {
+        files::make_directory(directory, PRIVATE_DIRECTORY)?;
+    }
+    // in place: containers that run see it, too
+    fs::write(&path, text)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(PUBLIC_FILE)))
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// As the runtime knows it now; a container that is over already has no process any more.

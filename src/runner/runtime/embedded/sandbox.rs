@@ -53,8 +53,9 @@ impl Embedded {
         crate::files::make_directory(&directory, PRIVATE_DIRECTORY)?;
         crate::files::make_directory(&config.log_directory, PUBLIC_DIRECTORY)?;
         for (path, name) in MANAGED {
-            let content = match name {
-                "hostname" => Some(format!("{}\n", config.hostname).into_bytes()),
+            let content = match (name, &config.dns) {
+                ("hostname", _) => Some(format!("{}\n", config.hostname).into_bytes()),
+                ("resolv.conf", Some(dns)) => Some(dns.to_string().into_bytes()),
                 _ => crate::files::read_if_exists(Path::new(path))?,
             };
             if let Some(content) = content {
