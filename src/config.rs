@@ -2,10 +2,12 @@
 //!
 //! [`Config`] has no optional field that means "use the default", and nothing below this module reads a flag or the
 //! configuration file. `file` is the API as written (kubeadm.k8s.io/v1beta4), `flags` the command line in the same
-//! terms, `resolve` turns both into a [`Config`] and reports all problems together, `defaults` holds the constants.
+//! terms, `resolve` turns both into a [`Config`] and reports all problems together, `defaults` holds the constants,
+//! `express` turns a [`Config`] back into the API's terms.
 
 pub mod defaults;
 pub mod duration;
+pub mod express;
 pub mod facts;
 pub mod file;
 pub mod flags;
@@ -280,6 +282,15 @@ pub struct BootstrapToken {
     pub expires: TokenExpiry,
     pub usages: Vec<String>,
     pub groups: Vec<String>,
+    pub source: TokenSource,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The user named it.
+    Given,
+    /// Another one in every run.
+    Generated,
 }
 
 impl BootstrapToken {
@@ -296,8 +307,14 @@ pub enum TokenExpiry {
     At(jiff::Timestamp),
 }
 
+/// What somebody waits for at most; what `init` does not wait for is for whoever reads the configuration later.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub control_plane_component_health_check: Duration,
+    pub kubelet_health_check: Duration,
     pub kubernetes_api_call: Duration,
+    pub etcd_api_call: Duration,
+    pub tls_bootstrap: Duration,
+    pub discovery: Duration,
+    pub upgrade_manifests: Duration,
 }

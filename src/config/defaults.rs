@@ -32,7 +32,7 @@ pub const UPGRADE_MANIFESTS: Duration = Duration::from_secs(5 * MINUTE.as_secs()
 
 /// Where kubeadm looks first; no socket of the machine is looked for [4.5].
 pub const CRI_SOCKET: &str = "unix:///var/run/containerd/containerd.sock";
-/// What every socket's address begins with.
-pub const CRI_SCHEME: &str = "unix://";
+/// What every socket's URL begins with.
+pub const CRI_SCHEME: &str = "unix";
 /// Key and effect of the taint that keeps ordinary pods away from control planes [4.4].
 pub const TAINT: (&str, &str) = ("node-role.kubernetes.io/control-plane", "NoSchedule");

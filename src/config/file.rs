@@ -1,21 +1,26 @@
 //! The configuration file as it was written: which documents it holds, decoded strictly.
 //!
 //! Text in, values and findings out; nothing is defaulted or validated here. Documents are YAML or JSON, separated by
-//! `---` [4.1].
+//! `---` [4.1]. Every document is in the terms of v1beta4 when it leaves this module.
 
+mod complaint;
 mod decode;
+mod document;
 mod hint;
 mod node;
 mod suggest;
+pub mod v1beta3;
 pub mod v1beta4;
 
 use std::collections::BTreeMap;
 
-use node::{Node, Value};
 use serde::de::DeserializeOwned;
-use suggest::nearest;
-use v1beta4::{ClusterConfiguration, InitConfiguration};
 
+pub use self::node::MAX_BYTES;
+
+use self::document::{ApiVersion, CLUSTER, INIT, Place, about_file};
+use self::node::{Node, Value};
+use self::v1beta4::{ClusterConfiguration, InitConfiguration};
 use super::ComponentConfigs;
 use super::problem::{Origin, Origins, Problem};
 
@@ -35,27 +40,14 @@ pub struct Written {
     pub component_configs: ComponentConfigs,
     /// The line of every field in the file.
     pub origins: Origins,
+    /// Documents that were passed over, and why.
+    pub foreign: Vec<Problem>,
+    /// Documents of a version of the API that will not be read for ever.
+    pub deprecated: Vec<Problem>,
 }
 
-const KUBELET: &str = "KubeletConfiguration";
-const KUBE_PROXY: &str = "KubeProxyConfiguration";
-/// Kinds of other APIs that have a place in the file, each in its one version [4.1].
-const COMPONENT_KINDS: [(&str, &str); 2] =
-    [("kubelet.config.k8s.io/v1beta1", KUBELET), ("kubeproxy.config.k8s.io/v1alpha1", KUBE_PROXY)];
-const GROUP: &str = "kubeadm.k8s.io/";
-const INIT: &str = "InitConfiguration";
-const CLUSTER: &str = "ClusterConfiguration";
-/// Kinds of the same API that other commands read.
-const OTHER_KINDS: [&str; 3] = ["JoinConfiguration", "ResetConfiguration", "UpgradeConfiguration"];
-/// The last kubeadm that reads a version of the API no longer known [4.1].
-const OLD_VERSIONS: [(&str, &str); 6] = [
-    ("v1alpha1", "v1.11"),
-    ("v1alpha2", "v1.12"),
-    ("v1alpha3", "v1.14"),
-    ("v1beta1", "v1.15"),
-    ("v1beta2", "v1.22"),
-    ("v1beta3", "v1.36"),
-];
+/// A path that is longer is of no field that anything is said about; its parent's line has to do.
+const LONGEST_PATH: usize = 256;
 
 /// Decodes a configuration file. The findings are empty when all of it was understood.
 pub fn decode(text: &str) -> (Written, Vec<Problem>) {
@@ -66,106 +58,67 @@ pub fn decode(text: &str) -> (Written, Vec<Problem>) {
     };
     let mut problems = Vec::new();
     let mut lines = BTreeMap::new();
+    let mut timeout = v1beta3::HealthCheckTimeout::default();
     for document in documents {
-        let (line, kind) = match kind_of(&document) {
-            Ok(kind) => (document.line, kind),
-            Err(problem) => {
-                problems.push(problem);
-                continue;
+        let place = document::header(&document).and_then(|header| {
+            if let Some(first) = lines.insert(header.kind.to_owned(), document.line) {
+                let message = format!("a second {}, the first is on line {first}", header.kind);
+                return Err(about_file(Some(document.line), message));
             }
-        };
-        if let Some(first) = lines.insert(kind, line) {
-            problems.push(about_file(Some(line), format!("a second {kind}, the first is on line {first}")));
-            continue;
+            header.place()
+        });
+        let Written { init, cluster, component_configs, origins, foreign, deprecated } = &mut written;
+        if let Ok(Place::Init(version) | Place::Cluster(version)) = &place {
+            record_lines(&document, &mut String::new(), origins);
+            if *version == ApiVersion::V1Beta3 {
+                let message = format!(
+                    "`{}` is deprecated; `bootstrap config migrate` writes the newer version",
+                    v1beta3::API_VERSION
+                );
+                deprecated.push(about_file(Some(document.line), message));
+            }
         }
-        let components = &mut written.component_configs;
-        problems.extend(match kind {
-            KUBELET => decode_into(components.kubelet.insert(Default::default()), document),
-            KUBE_PROXY => decode_into(components.kube_proxy.insert(Default::default()), document),
-            _ => {
-                record_lines(&document, &mut String::new(), &mut written.origins);
-                match kind {
-                    INIT => decode_into(&mut written.init, document),
-                    _ => decode_into(&mut written.cluster, document),
-                }
+        problems.extend(match place {
+            Err(problem) => vec![problem],
+            Ok(Place::Foreign(why)) => {
+                foreign.push(about_file(Some(document.line), why));
+                Vec::new()
+            }
+            Ok(Place::Kubelet) => decode_into(component_configs.kubelet.insert(Default::default()), document),
+            Ok(Place::KubeProxy) => decode_into(component_configs.kube_proxy.insert(Default::default()), document),
+            Ok(Place::Init(ApiVersion::V1Beta4)) => decode_into(init, document),
+            Ok(Place::Cluster(ApiVersion::V1Beta4)) => decode_into(cluster, document),
+            Ok(Place::Init(ApiVersion::V1Beta3)) => {
+                let (older, found) = decode::decode::<v1beta3::InitConfiguration>(document, ApiVersion::V1Beta3);
+                *init = older.upgrade(origins);
+                found
+            }
+            Ok(Place::Cluster(ApiVersion::V1Beta3)) => {
+                let (older, found) = decode::decode::<v1beta3::ClusterConfiguration>(document, ApiVersion::V1Beta3);
+                (*cluster, timeout) = older.upgrade(origins);
+                found
             }
         });
     }
+    timeout.apply(&mut written.init.timeouts, &mut written.origins);
     if !lines.contains_key(INIT) && !lines.contains_key(CLUSTER) && problems.is_empty() {
         problems.push(about_file(None, format!("holds neither {INIT} nor {CLUSTER}")));
+        problems.append(&mut written.foreign);
     }
     (written, problems)
 }
 
 fn decode_into<T: DeserializeOwned + Default>(place: &mut T, document: Node) -> Vec<Problem> {
-    let (value, found) = decode::decode(document);
+    let (value, found) = decode::decode(document, ApiVersion::V1Beta4);
     *place = value;
     found
 }
 
-fn about_file(line: Option<u64>, message: impl Into<String>) -> Problem {
-    Problem { field: String::new(), message: message.into(), origin: Some(line.map_or(Origin::File, Origin::Line)) }
-}
-
-/// The kind, if it is one of those that the file may hold, or why not.
-fn kind_of(document: &Node) -> Result<&'static str, Problem> {
-    let Value::Map(entries) = &document.value else {
-        return Err(about_file(Some(document.line), "the document is not a mapping of fields to values"));
-    };
-    let text_of = |name: &str| {
-        let node = entries.iter().find(|entry| entry.key == name).map(|entry| &entry.value);
-        match node.map(|node| (&node.value, node.line)) {
-            Some((Value::Text(text), line)) if !text.is_empty() => Ok((text.as_str(), line)),
-            found => Err(Problem {
-                field: name.to_owned(),
-                message: "Required value: a document needs `apiVersion` and `kind`".to_owned(),
-                origin: Some(Origin::Line(found.map_or(document.line, |(_, line)| line))),
-            }),
-        }
-    };
-    let (api_version, version_line) = text_of("apiVersion")?;
-    let (kind, kind_line) = text_of("kind")?;
-    let refuse = |field: &str, line, message| {
-        Err(Problem { field: field.to_owned(), message, origin: Some(Origin::Line(line)) })
-    };
-    let Some(version) = api_version.strip_prefix(GROUP) else {
-        return match COMPONENT_KINDS.iter().find(|(_, name)| *name == kind) {
-            Some((expected, name)) if *expected == api_version => Ok(name),
-            Some((expected, _)) => {
-                refuse("apiVersion", version_line, format!("unknown version `{api_version}`; expected `{expected}`"))
-            }
-            None => {
-                let reason = format!("{kind}: unknown API `{api_version}`; expected `{}`", v1beta4::API_VERSION);
-                refuse("kind", kind_line, reason)
-            }
-        };
-    };
-    if let Some((_, kubeadm)) = OLD_VERSIONS.iter().find(|(old, _)| *old == version) {
-        let message = format!(
-            "`{api_version}` is too old; `kubeadm config migrate --old-config FILE` of kubeadm {kubeadm} writes a newer one"
-        );
-        return refuse("apiVersion", version_line, message);
-    }
-    if api_version != v1beta4::API_VERSION {
-        let message = format!("unknown version `{api_version}`; expected `{}`", v1beta4::API_VERSION);
-        return refuse("apiVersion", version_line, message);
-    }
-    match kind {
-        INIT => Ok(INIT),
-        CLUSTER => Ok(CLUSTER),
-        _ if OTHER_KINDS.contains(&kind) => {
-            refuse("kind", kind_line, format!("{kind} is not for `init`; remove the document"))
-        }
-        _ => {
-            let hint =
-                nearest(kind, &[INIT, CLUSTER]).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-            refuse("kind", kind_line, format!("unknown kind `{kind}`{hint}"))
-        }
-    }
-}
-
 fn record_lines(node: &Node, path: &mut String, origins: &mut Origins) {
     let length = path.len();
+    if length > LONGEST_PATH {
+        return;
+    }
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
@@ -205,25 +158,7 @@ mod tests {
         assert_eq!(problems, []);
         assert_eq!(written.cluster.cluster_name, "c");
         assert!(written.init.dry_run);
-        assert_eq!(written.origins.get("clusterName"), Some(&Origin::Line(3)));
-    }
-
-    #[test]
-    fn documents_that_are_not_ours_are_refused_by_name() {
-        let document = |version: &str, kind: &str| format!("apiVersion: {version}\nkind: {kind}\n");
-        for (version, kind, expected) in [
-            ("kubeadm.k8s.io/v1beta3", "ClusterConfiguration", "kubeadm v1.36 writes a newer one"),
-            ("kubeadm.k8s.io/v1beta2", "ClusterConfiguration", "kubeadm v1.22 writes a newer one"),
-            ("kubeadm.k8s.io/v9", "ClusterConfiguration", "unknown version `kubeadm.k8s.io/v9`"),
-            ("kubeadm.k8s.io/v1beta4", "ClusterConfig", "unknown kind `ClusterConfig`"),
-            ("kubeadm.k8s.io/v1beta4", "ClusterConfigurations", "did you mean `ClusterConfiguration`?"),
-            ("kubeadm.k8s.io/v1beta4", "JoinConfiguration", "JoinConfiguration is not for `init`"),
-            ("kubelet.config.k8s.io/v1beta2", "KubeletConfiguration", "expected `kubelet.config.k8s.io/v1beta1`"),
-            ("apps/v1", "Deployment", "unknown API `apps/v1`"),
-        ] {
-            let found = messages(&document(version, kind));
-            assert!(found.len() == 1 && found[0].contains(expected), "{version} {kind}: {found:?}");
-        }
+        assert_eq!(written.origins.place_of("clusterName"), Some(&Origin::Line(3)));
     }
 
     #[test]
@@ -233,7 +168,71 @@ mod tests {
         assert!(messages("kind: ClusterConfiguration\n")[0].starts_with("apiVersion: Required value"));
         assert!(messages("- a\n")[0].contains("not a mapping"));
         assert!(messages("a: [\n")[0].contains("not valid YAML"));
+        assert!(messages("apiVersion: v1\nkind: ConfigMap\n")[1].contains("ConfigMap of `v1` is not for `init`"));
         let twice = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n";
         assert!(messages(&format!("{twice}---\n{twice}"))[0].contains("a second InitConfiguration"));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_passed_over_beside_what_is() {
+        let ours = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n---\n";
+        let (written, problems) = decode(&format!("{ours}apiVersion: v1\nkind: ConfigMap\ndata: 7\n"));
+        assert_eq!(problems, []);
+        assert_eq!(written.foreign[0].origin, Some(Origin::Line(4)));
+    }
+
+    #[test]
+    fn the_older_version_becomes_the_newer_one() {
+        let (written, problems) = decode(
+            "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\napiServer:\n  extraArgs: {v: '4', a: b}\n  \
+             timeoutForControlPlane: 6m\n---\n\
+             apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\ntimeouts: {controlPlaneComponentHealthCheck: 1m}\n",
+        );
+        assert_eq!(problems, []);
+        let args: Vec<_> = written.cluster.api_server.extra_args.iter().map(|arg| arg.name.as_str()).collect();
+        assert_eq!(args, ["a", "v"]);
+        assert_eq!(written.init.timeouts.control_plane_component_health_check.as_deref(), Some("6m"));
+        assert_eq!(written.deprecated.len(), 1);
+        assert_eq!(written.origins.name_of("apiServer.extraArgs[1].value"), "apiServer.extraArgs.v");
+    }
+
+    #[test]
+    fn only_a_timeout_that_says_something_is_taken_over() {
+        for (text, expected) in [("0s", None), ("4m", None), ("240s", None), ("5m", Some("5m")), ("soon", Some("soon"))]
+        {
+            let (written, _) = decode(&format!(
+                "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n\
+                 apiServer: {{timeoutForControlPlane: {text}}}\n"
+            ));
+            assert_eq!(written.init.timeouts.control_plane_component_health_check.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_newer_version_are_unknown_to_the_older_one() {
+        let found = messages(
+            "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nencryptionAlgorithm: RSA-2048\n\
+             apiServer:\n  extraArgs: [{name: v, value: '4'}]\n  extraEnvs: []\nproxy: {}\nnodeRegistration: {}\n",
+        );
+        for expected in [
+            "encryptionAlgorithm: unknown field; it is one of v1beta4",
+            "apiServer.extraArgs: expected a mapping, found a list; write each flag as `name: value`",
+            "apiServer.extraEnvs: unknown field; it is one of v1beta4",
+            "proxy: unknown field; it is one of v1beta4",
+            "nodeRegistration: unknown field; it belongs to InitConfiguration",
+        ] {
+            assert!(found.iter().any(|message| message == expected), "{expected}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_long_key_costs_nothing() {
+        let items = "x, ".repeat(10_000);
+        let text = format!(
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n? {}\n: [{items}]\n",
+            "k".repeat(500_000)
+        );
+        let found = messages(&text);
+        assert!(found.len() == 1 && found[0].len() < 500, "{}", found.len());
     }
 }

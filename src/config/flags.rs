@@ -102,9 +102,10 @@ impl Flags {
         if let Some(gates) = &self.feature_gates {
             set("--feature-gates", "featureGates");
             for gate in gates.split(',').filter(|gate| !gate.is_empty()) {
-                match gate.split_once('=').map(|(name, value)| (name, value.parse())) {
-                    Some((name, Ok(value))) => drop(cluster.feature_gates.insert(name.to_owned(), value)),
-                    _ => collector.invalid("featureGates", gate, "write it as in `Name=true`"),
+                let (name, value) = gate.split_once('=').unwrap_or((gate, ""));
+                match boolean(value.trim()) {
+                    Some(value) => drop(cluster.feature_gates.insert(name.trim().to_owned(), value)),
+                    None => collector.invalid("featureGates", gate, "the gate has no true or false; write `Name=true`"),
                 }
             }
         }
@@ -141,5 +142,14 @@ impl Flags {
         if let Some(dry_run) = self.dry_run {
             init.dry_run = dry_run;
         }
+    }
+}
+
+/// What Go's flags take for one.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }

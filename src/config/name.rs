@@ -21,9 +21,32 @@ fn is_label_of_any_length(text: &str) -> bool {
     text.starts_with(alphanumeric) && text.ends_with(alphanumeric) && text.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
+/// An IP address as kubeadm takes it: the numbers of an IPv4 address may have leading zeros, which are none of octal
+/// numbers [1.3].
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let parts: Vec<u8> = text.split('.').map(decimal).collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(parts).ok().map(IpAddr::from)
+}
+
+/// A number in digits alone, which may begin with zeros.
+pub fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The text, or the address in its usual form if it is one that only kubeadm can read.
+pub fn usual_ip(text: &str) -> String {
+    match (text.parse::<IpAddr>(), parse_ip(text)) {
+        (Err(_), Some(address)) => address.to_string(),
+        _ => text.to_owned(),
+    }
+}
+
 /// What a certificate may be made out to: an IP address, a subdomain or a wildcard `*.subdomain` [4.6].
 pub fn is_subject_alternative_name(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok() || is_subdomain(text.strip_prefix("*.").unwrap_or(text))
+    parse_ip(text).is_some() || is_subdomain(text.strip_prefix("*.").unwrap_or(text))
 }
 
 /// The name of an environment variable: printable ASCII without `=` and spaces.
@@ -50,6 +73,22 @@ mod tests {
         for bad in ["*", "*.*.a", "a.*", "10.0.0.1:80", "https://a", ""] {
             assert!(!is_subject_alternative_name(bad), "{bad:?}");
         }
+        for (text, expected) in [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("010.00.0.0001", Some("10.0.0.1")),
+            ("::ffff:10.0.0.1", Some("10.0.0.1")),
+            ("FD00::1", Some("fd00::1")),
+            ("256.0.0.1", None),
+            ("10.0.0", None),
+            ("10.0.0.1.2", None),
+            ("10..0.1", None),
+            ("+1.0.0.1", None),
+            ("fd00::1%eth0", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_ip(text).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+        assert_eq!((usual_ip("FD00::1").as_str(), usual_ip("010.0.0.1").as_str()), ("FD00::1", "10.0.0.1"));
         assert!(is_environment_variable("HTTP_PROXY") && !is_environment_variable("A=B"));
     }
 }

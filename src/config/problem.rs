@@ -19,7 +19,39 @@ pub enum Origin {
 }
 
 /// Where fields were written, by dotted path (`apiServer.extraArgs[0].name`).
-pub type Origins = BTreeMap<String, Origin>;
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    places: BTreeMap<String, Origin>,
+    /// What fields are called in the older version of the API that they were written in.
+    older_names: BTreeMap<String, String>,
+}
+
+impl Origins {
+    pub fn insert(&mut self, field: impl Into<String>, origin: Origin) {
+        self.places.insert(field.into(), origin);
+    }
+
+    /// The field was written under another name, which is the one that the user knows.
+    pub fn rename(&mut self, field: impl Into<String>, written: impl Into<String>) {
+        self.older_names.insert(field.into(), written.into());
+    }
+
+    /// The field as the user wrote it.
+    pub fn name_of(&self, field: &str) -> String {
+        let older = ancestry(field).find_map(|path| self.older_names.get(path).map(|name| (path.len(), name)));
+        older.map_or_else(|| field.to_owned(), |(length, name)| format!("{name}{}", &field[length..]))
+    }
+
+    /// Where the field itself, or the nearest field around it, was written. Takes the name as the user wrote it.
+    pub fn place_of(&self, name: &str) -> Option<&Origin> {
+        ancestry(name).find_map(|path| self.places.get(path))
+    }
+}
+
+/// A dotted path, then those of the fields around it, innermost first.
+fn ancestry(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| Some(&path[..path.rfind(['.', '['])?]))
+}
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +60,21 @@ pub struct Problem {
     pub field: String,
     pub message: String,
     pub origin: Option<Origin>,
+}
+
+impl Problem {
+    /// Place, field and message in one line. `file` is the configuration file's name, as the user gave it.
+    pub fn in_file(&self, file: Option<&str>) -> String {
+        let place = match (&self.origin, file) {
+            (Some(Origin::Line(line)), Some(file)) => format!("{file}:{line}: "),
+            (Some(Origin::Line(line)), None) => format!("line {line}: "),
+            (Some(Origin::File), Some(file)) => format!("{file}: "),
+            (Some(Origin::Flag(flag)), _) => format!("{flag}: "),
+            (Some(Origin::File) | None, _) => String::new(),
+        };
+        let field = if self.field.is_empty() { String::new() } else { format!("{}: ", self.field) };
+        format!("{place}{field}{}", self.message)
+    }
 }
 
 /// All findings of one configuration, in the order of the file.
@@ -48,6 +95,11 @@ impl Problems {
         Problems { file, list }
     }
 
+    /// These findings and more, in the order of the file.
+    pub fn and(self, more: Vec<Problem>) -> Self {
+        Problems::new(self.file, [self.list, more].concat())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
@@ -55,23 +107,8 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.list.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            match (&problem.origin, &self.file) {
-                (Some(Origin::Line(line)), Some(file)) => write!(f, "{file}:{line}: ")?,
-                (Some(Origin::Line(line)), None) => write!(f, "line {line}: ")?,
-                (Some(Origin::File), Some(file)) => write!(f, "{file}: ")?,
-                (Some(Origin::Flag(flag)), _) => write!(f, "{flag}: ")?,
-                (Some(Origin::File) | None, _) => {}
-            }
-            if !problem.field.is_empty() {
-                write!(f, "{}: ", problem.field)?;
-            }
-            f.write_str(&problem.message)?;
-        }
-        Ok(())
+        let lines: Vec<_> = self.list.iter().map(|problem| problem.in_file(self.file.as_deref())).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -83,6 +120,9 @@ impl From<Problems> for Fault {
     }
 }
 
+/// Characters of a value that a message shows.
+const LONGEST_VALUE: usize = 160;
+
 /// Collects findings and knows where their fields were written.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
@@ -92,30 +132,18 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        let field = field.into();
-        let origin = self.origin_of(&field);
+        let field = self.origins.name_of(&field.into());
+        let origin = self.origins.place_of(&field).cloned();
         self.list.push(Problem { field, message: message.into(), origin });
     }
 
-    /// `field: Invalid value: "value": reason`, the API machinery's form.
+    /// `field: Invalid value: "value": reason`, the API machinery's form. Of a long value the beginning is shown.
     pub(super) fn invalid(&mut self, field: impl Into<String>, value: &str, reason: impl fmt::Display) {
-        self.add(field, format!("Invalid value: {value:?}: {reason}"));
-    }
-
-    /// A field of the API that this program does not act upon.
-    pub(super) fn unsupported(&mut self, field: impl Into<String>, instead: &str) {
-        self.add(field, format!("not supported: {instead}"));
-    }
-
-    /// Where the field itself, or the nearest field around it, was written.
-    fn origin_of(&self, field: &str) -> Option<Origin> {
-        let mut path = field;
-        loop {
-            if let Some(origin) = self.origins.get(path) {
-                return Some(origin.clone());
-            }
-            path = &path[..path.rfind(['.', '['])?];
-        }
+        let message = match value.char_indices().nth(LONGEST_VALUE) {
+            Some((end, _)) => format!("Invalid value: {:?}…: {reason}", &value[..end]),
+            None => format!("Invalid value: {value:?}: {reason}"),
+        };
+        self.add(field, message);
     }
 }
 
@@ -127,9 +155,9 @@ mod tests {
     #[test]
     fn problems_are_sorted_by_line_and_say_where_they_are() {
         let mut collector = Collector::default();
-        collector.origins.insert("networking".into(), Origin::Line(7));
-        collector.origins.insert("apiServer.certSANs[1]".into(), Origin::Line(3));
-        collector.origins.insert("imageRepository".into(), Origin::Flag("--image-repository"));
+        collector.origins.insert("networking", Origin::Line(7));
+        collector.origins.insert("apiServer.certSANs[1]", Origin::Line(3));
+        collector.origins.insert("imageRepository", Origin::Flag("--image-repository"));
         collector.invalid("networking.dnsDomain", "A", "no");
         collector.add("apiServer.certSANs[1]", "bad");
         collector.add("imageRepository", "bad");
@@ -141,5 +169,24 @@ mod tests {
              a.yaml:7: networking.dnsDomain: Invalid value: \"A\": no"
         );
         assert_eq!(error::exit_of(&Fault::from(problems).into()), Exit::Usage);
+    }
+
+    #[test]
+    fn fields_keep_the_names_of_the_version_they_were_written_in() {
+        let mut collector = Collector::default();
+        collector.origins.insert("scheduler.extraArgs.v", Origin::Line(4));
+        collector.origins.rename("scheduler.extraArgs[0].value", "scheduler.extraArgs.v");
+        collector.add("scheduler.extraArgs[0].value", "bad");
+        collector.add("scheduler.extraArgs[1].value", "bad");
+        assert_eq!(collector.list[0].field, "scheduler.extraArgs.v");
+        assert_eq!(collector.list[0].origin, Some(Origin::Line(4)));
+        assert_eq!(collector.list[1].field, "scheduler.extraArgs[1].value");
+    }
+
+    #[test]
+    fn of_a_long_value_only_the_beginning_is_shown() {
+        let mut collector = Collector::default();
+        collector.invalid("clusterName", &"ä".repeat(1000), "no");
+        assert_eq!(collector.list[0].message, format!("Invalid value: \"{}\"…: no", "ä".repeat(160)));
     }
 }

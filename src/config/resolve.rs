@@ -8,20 +8,22 @@ mod endpoint;
 mod etcd;
 mod networking;
 mod node;
+mod period;
 mod token;
+mod version;
 
 use std::collections::BTreeMap;
 use std::path::{Component as PathComponent, Path, PathBuf};
-use std::time::Duration;
 
 use super::facts::Facts;
 use super::file::{self, FileInput, Written, v1beta4};
 use super::flags::Flags;
-use super::problem::{Collector, Problems};
-use super::{Config, Dns, EncryptionAlgorithm, Timeouts, defaults, duration, name};
-use crate::release::{DEFAULT_VERSION, Version};
+use super::problem::{Collector, Problem, Problems};
+use super::{Config, Dns, EncryptionAlgorithm, defaults, name};
+use crate::image::reference::Reference;
 use crate::secret::Secret;
 
+const GATES: [&str; 3] = ["NodeLocalCRISocket", "PublicKeysECDSA", "RootlessControlPlane"];
 /// The size of an AES-256 key [8.4].
 const CERTIFICATE_KEY_BYTES: usize = 32;
 
@@ -30,11 +32,16 @@ pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<
     let (mut written, found) = file.as_ref().map_or_else(Default::default, |file| file::decode(&file.text));
     let mut collector = Collector { origins: std::mem::take(&mut written.origins), list: found };
     flags.apply(file.is_some(), &mut written, &mut collector);
-    let mut resolver = Resolver { problems: collector, warnings: Vec::new(), facts };
+    let name = file.map(|file| file.name);
+    let place = |problem: &Problem| problem.in_file(name.as_deref());
+    let deprecated = written.deprecated.iter().map(place);
+    let ignored = written.foreign.iter().map(|foreign| format!("{}; the document is ignored", place(foreign)));
+    let warnings = deprecated.chain(ignored).collect();
+    let mut resolver = Resolver { problems: collector, warnings, facts };
     let config = resolver.config(written);
     match config {
         Some(config) if resolver.problems.list.is_empty() => Ok(config),
-        _ => Err(Problems::new(file.map(|file| file.name), resolver.problems.list)),
+        _ => Err(Problems::new(name, resolver.problems.list)),
     }
 }
 
@@ -105,6 +112,7 @@ impl Resolver<'_> {
         let image_repository = or_default(image_repository, defaults::IMAGE_REPOSITORY);
         self.check_image("imageRepository", &image_repository, "name", "tag");
         let dns = self.dns(dns, dns_skipped, &image_repository);
+        self.check_gates(&feature_gates);
         let encryption_algorithm = self.algorithm(&encryption_algorithm, &feature_gates);
         let (leaf, ca) = self.validity(certificate_validity_period, ca_certificate_validity_period);
         let etcd = self.etcd(etcd, &image_repository);
@@ -171,22 +179,8 @@ impl Resolver<'_> {
     }
 
     fn warn(&mut self, field: &str, sentence: impl std::fmt::Display) {
+        let field = self.problems.origins.name_of(field);
         self.warnings.push(format!("{field}: {sentence}"));
-    }
-
-    fn version(&mut self, text: &str) -> Option<Version> {
-        let text = if text.is_empty() { DEFAULT_VERSION } else { text };
-        let label = text.trim_start_matches("release/").trim_start_matches("ci/");
-        let reason = if label.starts_with("stable") || label.starts_with("latest") || text.starts_with("ci/") {
-            format!("labels are not looked up; name a version such as `{DEFAULT_VERSION}`")
-        } else {
-            match text.parse() {
-                Ok(version) => return Some(version),
-                Err(reason) => reason,
-            }
-        };
-        self.problems.invalid("kubernetesVersion", text, reason);
-        None
     }
 
     /// Names of preflight checks, lower-cased; `all` stands alone [4.1].
@@ -213,81 +207,27 @@ impl Resolver<'_> {
             let names = EncryptionAlgorithm::ALL.map(EncryptionAlgorithm::name).join(", ");
             self.problems.invalid("encryptionAlgorithm", text, format!("must be one of {names}"));
         }
+        match gates.get("PublicKeysECDSA") {
+            Some(true) => Some(EncryptionAlgorithm::EcdsaP256),
+            Some(false) => Some(EncryptionAlgorithm::Rsa2048),
+            None => algorithm,
+        }
+    }
+
+    /// kubeadm's own gates [4.8].
+    fn check_gates(&mut self, gates: &BTreeMap<String, bool>) {
         for (gate, enabled) in gates {
+            let field = format!("featureGates.{gate}");
             match (gate.as_str(), enabled) {
-                ("PublicKeysECDSA", true) => algorithm = Some(EncryptionAlgorithm::EcdsaP256),
-                ("PublicKeysECDSA", false) => algorithm = Some(EncryptionAlgorithm::Rsa2048),
-                // on for good in kubeadm
+                ("PublicKeysECDSA", _) => self.warn(&field, "deprecated; `encryptionAlgorithm` says more"),
+                ("NodeLocalCRISocket", false) => self.warn(&field, "no effect: it is on for good"),
                 ("NodeLocalCRISocket", true) | ("RootlessControlPlane", _) => {}
-                ("NodeLocalCRISocket", false) => {
-                    self.problems.unsupported(format!("featureGates.{gate}"), "it cannot be switched off");
+                _ => {
+                    let reason = format!("{gate} is not a valid feature name; known are {}", GATES.join(", "));
+                    self.problems.invalid(field, gate, reason);
                 }
-                _ => self.problems.invalid("featureGates", gate, format!("{gate} is not a valid feature name")),
             }
         }
-        algorithm
-    }
-
-    /// Periods of leaf and CA certificates.
-    fn validity(&mut self, leaf: Option<String>, ca: Option<String>) -> (Option<Duration>, Option<Duration>) {
-        let (leaf_default, ca_default) =
-            (defaults::CERTIFICATE_VALIDITY_PERIOD, defaults::CA_CERTIFICATE_VALIDITY_PERIOD);
-        let (leaf_field, ca_field) = ("certificateValidityPeriod", "caCertificateValidityPeriod");
-        let leaf = self.positive_duration(leaf_field, leaf.as_deref(), leaf_default);
-        let ca = self.positive_duration(ca_field, ca.as_deref(), ca_default);
-        for (field, period, default) in [(leaf_field, leaf, leaf_default), (ca_field, ca, ca_default)] {
-            if period.is_some_and(|period| period > default) {
-                self.warn(field, format_args!("longer than kubeadm's {}", duration::format(default)));
-            }
-        }
-        if let (Some(leaf), Some(ca)) = (leaf, ca)
-            && leaf > ca
-        {
-            self.warn(leaf_field, format_args!("longer than {ca_field}: certificates outlive their authority"));
-        }
-        (leaf, ca)
-    }
-
-    fn timeouts(&mut self, timeouts: v1beta4::Timeouts) -> Option<Timeouts> {
-        let v1beta4::Timeouts {
-            control_plane_component_health_check: component,
-            kubelet_health_check,
-            kubernetes_api_call: api_call,
-            etcd_api_call,
-            tls_bootstrap,
-            discovery,
-            upgrade_manifests,
-        } = timeouts;
-        for (field, text, default) in [
-            ("timeouts.kubeletHealthCheck", kubelet_health_check, defaults::KUBELET_HEALTH_CHECK),
-            ("timeouts.etcdAPICall", etcd_api_call, defaults::ETCD_API_CALL),
-            ("timeouts.tlsBootstrap", tls_bootstrap, defaults::TLS_BOOTSTRAP),
-            ("timeouts.discovery", discovery, defaults::DISCOVERY),
-            ("timeouts.upgradeManifests", upgrade_manifests, defaults::UPGRADE_MANIFESTS),
-        ] {
-            let timeout = self.positive_duration(field, text.as_deref(), default);
-            if timeout.is_some_and(|timeout| timeout != default) {
-                self.warn(field, "no effect: `init` waits for nothing of the kind here");
-            }
-        }
-        let component = self.positive_duration(
-            "timeouts.controlPlaneComponentHealthCheck",
-            component.as_deref(),
-            defaults::CONTROL_PLANE_COMPONENT_HEALTH_CHECK,
-        );
-        let api_call =
-            self.positive_duration("timeouts.kubernetesAPICall", api_call.as_deref(), defaults::KUBERNETES_API_CALL);
-        Some(Timeouts { control_plane_component_health_check: component?, kubernetes_api_call: api_call? })
-    }
-
-    fn positive_duration(&mut self, field: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
-        let Some(text) = text else { return Some(default) };
-        match duration::parse(text) {
-            Ok(Duration::ZERO) => self.problems.invalid(field, text, "must be longer than zero"),
-            Ok(duration) => return Some(duration),
-            Err(reason) => self.problems.invalid(field, text, reason),
-        }
-        None
     }
 
     fn absolute(&mut self, field: &str, text: String) -> Option<PathBuf> {
@@ -304,7 +244,7 @@ impl Resolver<'_> {
 
     /// `repository/name:tag` has to be an image reference.
     fn check_image(&mut self, field: &str, repository: &str, name: &str, tag: &str) {
-        if format!("{repository}/{name}:{tag}").parse::<oci_spec::distribution::Reference>().is_err() {
+        if format!("{repository}/{name}:{tag}").parse::<Reference>().is_err() {
             let value = if tag == "tag" { repository } else { tag };
             self.problems.invalid(field, value, "does not make a valid image reference");
         }

@@ -4,7 +4,6 @@
 //! function of their name.
 
 mod addon;
-mod kubeadm_config;
 mod token;
 
 use std::fmt;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::template;
-use crate::config::{Config, defaults};
+use crate::config::{Config, defaults, express};
 use crate::error::{Context, Result};
 
 /// What the configuration does not know; most of it is known only when the objects are about to be applied.
@@ -115,7 +114,7 @@ pub fn admin_access(config: &Config) -> Result<Vec<Object>> {
 /// The cluster's configuration for whoever joins or upgrades it later [5.7].
 pub fn kubeadm_config(config: &Config) -> Result<Vec<Object>> {
     let values = json!({
-        "cluster_configuration": kubeadm_config::cluster_configuration(config)?,
+        "cluster_configuration": to_yaml(&express::cluster_configuration(config))?,
         "token_group": defaults::TOKEN_GROUP,
     });
     render("objects/kubeadm-config.yaml", &values)

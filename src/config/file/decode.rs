@@ -9,26 +9,37 @@ use std::fmt;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 
+use super::document::ApiVersion;
 use super::hint;
 use super::node::{Entry, Node, Value};
 use crate::config::problem::{Origin, Problem};
 
 /// After so many findings the file is not what it claims to be.
 const MAX_PROBLEMS: usize = 50;
+/// Characters of a key that a path shows.
+const LONGEST_KEY: usize = 80;
 
 /// The decoded document, as far as it could be decoded, and all that is wrong with it.
-pub(super) fn decode<T: DeserializeOwned + Default>(mut root: Node) -> (T, Vec<Problem>) {
+pub(super) fn decode<T: DeserializeOwned + Default>(mut root: Node, version: ApiVersion) -> (T, Vec<Problem>) {
     let mut problems = Vec::new();
     while problems.len() < MAX_PROBLEMS {
-        match T::deserialize(Decoder { node: &root, address: Vec::new() }) {
+        match T::deserialize(Decoder { node: &root, version, address: Vec::new() }) {
             Ok(value) => return (value, problems),
             Err(misfit) => {
                 let address = misfit.address.unwrap_or_default();
                 let (field, line) = locate(&root, &address);
                 let mut message = misfit.message;
-                if field.to_lowercase().ends_with("extraargs") && message.ends_with("found a mapping") {
-                    // how v1beta3 had it
-                    message.push_str("; write each flag as `- name: …` and `value: …`");
+                if field.to_lowercase().ends_with("extraargs") {
+                    // as the other version has it
+                    match version {
+                        ApiVersion::V1Beta4 if message.ends_with("found a mapping") => {
+                            message.push_str("; write each flag as `- name: …` and `value: …`");
+                        }
+                        ApiVersion::V1Beta3 if message.ends_with("found a list") => {
+                            message.push_str("; write each flag as `name: value`");
+                        }
+                        _ => {}
+                    }
                 }
                 problems.push(Problem { field, message, origin: Some(Origin::Line(line)) });
                 if address.is_empty() {
@@ -65,12 +76,15 @@ fn locate(root: &Node, address: &[usize]) -> (String, u64) {
     (path, line)
 }
 
-/// Adds a key to a dotted path.
+/// Adds a key to a dotted path; of a key that no field has, the beginning.
 pub(super) fn push_key(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
     }
-    path.push_str(key);
+    match key.char_indices().nth(LONGEST_KEY) {
+        Some((end, _)) => path.extend([&key[..end], "…"]),
+        None => path.push_str(key),
+    }
 }
 
 fn remove(root: &mut Node, address: &[usize]) {
@@ -124,6 +138,7 @@ impl de::Error for Misfit {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let expected = match expected.to_string() {
             sequence if sequence == "a sequence" => "a list".to_owned(),
+            map if map == "a map" => "a mapping".to_owned(),
             other => other,
         };
         let (found, scalar) = match found {
@@ -143,6 +158,8 @@ impl de::Error for Misfit {
 
 struct Decoder<'a> {
     node: &'a Node,
+    /// The words that hints may use.
+    version: ApiVersion,
     address: Address,
 }
 
@@ -150,11 +167,11 @@ impl<'a> Decoder<'a> {
     fn child(&self, index: usize, node: &'a Node) -> Decoder<'a> {
         let mut address = self.address.clone();
         address.push(index);
-        Decoder { node, address }
+        Decoder { node, version: self.version, address }
     }
 
     /// Visits a map whose keys were looked at already.
-    fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], visitor: V) -> Result<V::Value, Misfit> {
+    fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], null: Null, visitor: V) -> Result<V::Value, Misfit> {
         let mut seen = HashMap::new();
         for (index, entry) in entries.iter().enumerate() {
             if let Some(first) = seen.insert(entry.key.as_str(), entry.key_line) {
@@ -163,8 +180,18 @@ impl<'a> Decoder<'a> {
             }
         }
         let address = self.address.clone();
-        visitor.visit_map(Entries { decoder: self, entries, next: 0 }).map_err(|misfit: Misfit| misfit.at(&address))
+        let entries = Entries { decoder: self, entries, next: 0, null };
+        visitor.visit_map(entries).map_err(|misfit: Misfit| misfit.at(&address))
     }
+}
+
+/// What an entry without a value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Null {
+    /// The same as leaving it out, as it does for Go's decoder: a field.
+    Absent,
+    /// An entry: somebody's own key.
+    Value,
 }
 
 impl<'de> Deserializer<'de> for Decoder<'_> {
@@ -179,7 +206,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(value) => visitor.visit_str(value),
             Value::List(items) => visitor.visit_seq(Items { decoder: self, items, next: 0 }),
-            Value::Map(entries) => return self.map(entries, visitor),
+            Value::Map(entries) => return self.map(entries, Null::Value, visitor),
         }
         .map_err(|misfit: Misfit| misfit.at(&address))
     }
@@ -205,12 +232,12 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         };
         for (index, entry) in entries.iter().enumerate() {
             if !fields.contains(&entry.key.as_str()) {
-                let hint = hint::unknown_field(&entry.key, fields, self.address.is_empty());
+                let hint = hint::unknown_field(self.version, &entry.key, fields, self.address.is_empty());
                 let address = self.child(index, &entry.value).address;
                 return Err(Misfit::new(format!("unknown field{hint}"), address));
             }
         }
-        self.map(entries, visitor)
+        self.map(entries, Null::Absent, visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Misfit> {
@@ -245,14 +272,15 @@ struct Entries<'a> {
     decoder: Decoder<'a>,
     entries: &'a [Entry],
     next: usize,
+    null: Null,
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'_> {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
-        // null means the same as leaving the field out, as it does for Go's decoder
-        while self.entries.get(self.next).is_some_and(|entry| matches!(entry.value.value, Value::Null)) {
+        let skipped = |entry: &Entry| self.null == Null::Absent && matches!(entry.value.value, Value::Null);
+        while self.entries.get(self.next).is_some_and(skipped) {
             self.next += 1;
         }
         let Some(entry) = self.entries.get(self.next) else { return Ok(None) };
@@ -276,7 +304,7 @@ mod tests {
     use crate::config::file::v1beta4::ClusterConfiguration;
 
     fn findings(text: &str) -> Vec<String> {
-        let (_, problems) = decode::<ClusterConfiguration>(parse(text).unwrap().remove(0));
+        let (_, problems) = decode::<ClusterConfiguration>(parse(text).unwrap().remove(0), ApiVersion::V1Beta4);
         problems
             .into_iter()
             .map(|problem| {
@@ -325,5 +353,10 @@ etcd:
     #[test]
     fn null_is_the_same_as_absent() {
         assert!(findings("networking:\nclusterName: ~\netcd:\n  local: null\n").is_empty());
+        // but a gate of the user's is no field
+        assert_eq!(
+            findings("featureGates:\n  PublicKeysECDSA:\n"),
+            ["2: featureGates.PublicKeysECDSA: expected a boolean, found nothing"]
+        );
     }
 }

@@ -1,17 +1,26 @@
 //! A YAML document as a tree in which every value knows its line.
 //!
-//! Duplicate keys are kept, so that the decoder can name them. Bounded: size, number of nodes, depth and aliases.
+//! Duplicate keys are kept, so that the decoder can name them. Bounded: size, number of values, depth, aliases and the
+//! text that they stand for. Scalars are read as YAML 1.1 has them, like in kubeadm: `yes` is true, `0755` is octal.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_yaml::Spanned;
 
+use super::complaint;
+
 /// No configuration file is larger; what is, is the wrong file.
-const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 /// Values in all documents together, aliases expanded.
-const MAX_NODES: usize = 20_000;
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_NODES: usize = 20_000;
+/// The deepest field of the APIs is ten levels down. Every level costs stack.
+pub(super) const MAX_DEPTH: usize = 24;
+pub(super) const MAX_DOCUMENTS: usize = 64;
+/// Anchors, and aliases.
+const MAX_ANCHORS: usize = 1000;
+/// Text of all values together, aliases expanded.
+pub(super) const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -59,19 +68,23 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, (Option<u64>, String)> {
         return Err((None, format!("the file has {} bytes, more than {MAX_BYTES}", text.len())));
     }
     let options = serde_yaml::options! {
-        budget: serde_yaml::budget! { max_nodes: MAX_NODES, max_depth: MAX_DEPTH, max_documents: 64 },
+        budget: serde_yaml::budget! {
+            max_nodes: MAX_NODES,
+            max_depth: MAX_DEPTH,
+            max_documents: MAX_DOCUMENTS,
+            max_anchors: MAX_ANCHORS,
+            max_aliases: MAX_ANCHORS,
+            max_total_scalar_bytes: MAX_TEXT,
+            // comments are as long as the file lets them be
+            max_buffered_comment_events: MAX_BYTES,
+        },
         // the visitor sees every pair and reports duplicates itself
         duplicate_keys: serde_yaml::options::DuplicateKeyPolicy::LastWins,
         legacy_octal_numbers: true,
         with_snippet: false,
     };
-    serde_yaml::from_multiple_with_options::<Node>(text, options).map_err(|error| {
-        let line = error.location().map(|location| location.line());
-        // the position stands in front of the finding already
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        (line, message)
-    })
+    serde_yaml::from_multiple_with_options::<Node>(text, options)
+        .map_err(|error| (error.location().map(|location| location.line()), complaint::about(&error)))
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -146,40 +159,4 @@ impl<'de> Visitor<'de> for ValueVisitor {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn documents_keep_lines_and_duplicates() {
-        let documents = parse("a: 1\nb:\n- x\na: 2\n---\n---\nc: d\n").unwrap();
-        assert_eq!(documents.len(), 2);
-        let Value::Map(entries) = &documents[0].value else { panic!("not a map") };
-        let seen: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.key_line)).collect();
-        assert_eq!(seen, [("a", 1), ("b", 2), ("a", 4)]);
-    }
-
-    #[test]
-    fn json_with_tabs_is_yaml_too() {
-        assert_eq!(parse("{\n\t\"a\": {\"b\": 3}\n}\n").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn bombs_are_refused() {
-        let mut laughs = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
-        for (this, before) in ["b", "c", "d", "e", "f", "g", "h"].iter().zip(["a", "b", "c", "d", "e", "f", "g"]) {
-            let aliases = vec![format!("*{before}"); 10].join(", ");
-            laughs.push_str(&format!("{this}: &{this} [{aliases}]\n"));
-        }
-        assert!(parse(&laughs).is_err());
-        assert!(parse(&"[".repeat(100_000)).is_err());
-        assert!(parse(&format!("a: {}", "x".repeat(2 << 20))).is_err());
-    }
-
-    #[test]
-    fn a_syntax_error_has_its_line() {
-        let (line, message) = parse("a: b\nc: [\n").unwrap_err();
-        assert_eq!(line, Some(2));
-        assert!(!message.contains("line"), "{message}");
-    }
-}
+mod tests;

@@ -1,7 +1,13 @@
 //! The known name that a mistyped one was probably meant to be.
 
+/// Bytes of a name that is worth comparing.
+const LONGEST: usize = 80;
+
 /// The candidate nearest to `name`, if one is near enough to be a slip of the finger.
 pub(super) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let limit = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()

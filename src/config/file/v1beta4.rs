@@ -13,70 +13,93 @@ use crate::secret::Secret;
 pub const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 
 /// What belongs to this node and to this one run.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct InitConfiguration {
     pub api_version: String,
     pub kind: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootstrap_tokens: Vec<BootstrapToken>,
+    #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
     pub node_registration: NodeRegistration,
     #[serde(rename = "localAPIEndpoint")]
     pub local_api_endpoint: ApiEndpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_key: Option<Secret>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_phases: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
     pub timeouts: Timeouts,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BootstrapToken {
     pub token: Option<Secret>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub usages: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NodeRegistration {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub cri_socket: String,
     /// An empty list means no taints, an absent one the default taint.
     pub taints: Option<Vec<Taint>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kubelet_extra_args: Vec<Arg>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore_preflight_errors: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub image_pull_policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_serial: Option<bool>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ApiEndpoint {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub advertise_address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_port: Option<i32>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Patches {
     pub directory: String,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Timeouts {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub control_plane_component_health_check: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kubelet_health_check: Option<String>,
-    #[serde(rename = "kubernetesAPICall")]
+    #[serde(rename = "kubernetesAPICall", skip_serializing_if = "Option::is_none")]
     pub kubernetes_api_call: Option<String>,
-    #[serde(rename = "etcdAPICall")]
+    #[serde(rename = "etcdAPICall", skip_serializing_if = "Option::is_none")]
     pub etcd_api_call: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_bootstrap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub discovery: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub upgrade_manifests: Option<String>,
 }
 

@@ -16,8 +16,8 @@ impl Resolver<'_> {
         let v1beta4::ApiServer { extra_args, extra_volumes, extra_envs, cert_sans } = written;
         let component = v1beta4::Component { extra_args, extra_volumes, extra_envs };
         let component = self.component("apiServer", component);
-        let cert_sans: Vec<String> = cert_sans.iter().map(|san| san.to_lowercase()).collect();
-        self.check_sans("apiServer.certSANs", &cert_sans);
+        let cert_sans = cert_sans.iter().map(|san| san.to_lowercase()).collect();
+        let cert_sans = self.sans("apiServer.certSANs", cert_sans);
         ApiServer { component, cert_sans }
     }
 
@@ -104,12 +104,13 @@ impl Resolver<'_> {
         envs
     }
 
-    pub(super) fn check_sans(&mut self, field: &str, sans: &[String]) {
+    pub(super) fn sans(&mut self, field: &str, sans: Vec<String>) -> Vec<String> {
         for (index, san) in sans.iter().enumerate() {
             if !name::is_subject_alternative_name(san) {
                 let reason = "must be an IP address, a lower-case RFC 1123 subdomain or a wildcard `*.subdomain`";
                 self.problems.invalid(format!("{field}[{index}]"), san, reason);
             }
         }
+        sans.iter().map(|san| name::usual_ip(san)).collect()
     }
 }

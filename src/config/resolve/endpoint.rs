@@ -13,9 +13,10 @@ impl Resolver<'_> {
     pub(super) fn local_api_endpoint(&mut self, written: &v1beta4::ApiEndpoint) -> Option<ApiEndpoint> {
         let v1beta4::ApiEndpoint { advertise_address, bind_port } = written;
         let bind_port = match bind_port {
-            None => Some(port::API_SERVER),
+            // a number that stands for none, as it does for Go
+            None | Some(0) => Some(port::API_SERVER),
             Some(number) => {
-                let valid = u16::try_from(*number).ok().filter(|number| *number > 0);
+                let valid = u16::try_from(*number).ok();
                 if valid.is_none() {
                     let message =
                         format!("Invalid value: {number}: port number is not valid, it is between 1 and 65535");
@@ -29,14 +30,14 @@ impl Resolver<'_> {
     }
 
     fn advertise_address(&mut self, text: &str) -> Option<IpAddr> {
-        let written = if text.is_empty() { None } else { Some(text.parse::<IpAddr>()) };
+        let written = if text.is_empty() { None } else { Some(name::parse_ip(text)) };
         let (address, reason) = match written {
-            Some(Err(_)) => (None, "must be an IPv4 or IPv6 address"),
-            Some(Ok(address)) if address.is_loopback() => (
+            Some(None) => (None, "must be an IPv4 or IPv6 address"),
+            Some(Some(address)) if address.is_loopback() => (
                 self.facts.loopback_address,
                 "a loopback address asks for a global unicast address on the loopback interface, and there is none",
             ),
-            Some(Ok(address)) if !address.is_unspecified() => (Some(address), ""),
+            Some(Some(address)) if !address.is_unspecified() => (Some(address), ""),
             _ => (self.facts.default_address, "there is no default route to take the address of; name one"),
         };
         let Some(address) = address else {
@@ -65,29 +66,31 @@ impl Resolver<'_> {
     }
 }
 
-/// `host`, `host:port`, `[v6]:port`, `[v6]` or a bare IPv6 address.
+/// `host`, `host:port`, `[v6]:port` or a bare IPv6 address; `host:` is a host without a port.
 fn host_port(text: &str, default: u16) -> Result<HostPort, String> {
-    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(Some((host, rest))) if host.contains(':') && (rest.is_empty() || rest.starts_with(':')) => {
-            (host, rest.strip_prefix(':'))
-        }
-        Some(_) => return Err("the brackets must hold an IPv6 address".to_owned()),
-        None => match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') => (host, Some(port)),
-            _ => (text, None),
-        },
-    };
-    if host.parse::<IpAddr>().is_err() && !name::is_subdomain(host) {
-        return Err(format!("host `{host}` is neither an IP address nor a lower-case RFC 1123 subdomain"));
-    }
+    let (host, port) = split(text).unwrap_or((text, ""));
     let port = match port {
-        None => default,
-        Some(port) => match port.parse() {
-            Ok(number @ 1..) => number,
+        "" => default,
+        port => match name::decimal(port) {
+            Some(number @ 1..) => number,
             _ => return Err(format!("port `{port}` is not a number between 1 and 65535")),
         },
     };
-    Ok(HostPort { host: host.to_owned(), port })
+    if name::parse_ip(host).is_none() && !name::is_subdomain(host) {
+        let hint = if host.starts_with('[') { "; brackets go with a port" } else { "" };
+        return Err(format!("host `{host}` is neither an IP address nor a lower-case RFC 1123 subdomain{hint}"));
+    }
+    Ok(HostPort { host: name::usual_ip(host), port })
+}
+
+/// Host and port, if the text has both, as Go tells them apart.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:").filter(|(_, port)| !port.contains(':'))?,
+        None => text.rsplit_once(':').filter(|(host, _)| !host.contains(':'))?,
+    };
+    let bracket = |part: &str| part.contains(['[', ']']);
+    (!bracket(host) && !bracket(port)).then_some((host, port))
 }
 
 /// As Go's `IsGlobalUnicast`: private addresses are global in this sense.
@@ -112,13 +115,31 @@ mod tests {
             ("10.0.0.1", "10.0.0.1:6443"),
             ("10.0.0.1:1", "10.0.0.1:1"),
             ("fd00::1", "[fd00::1]:6443"),
-            ("[fd00::1]", "[fd00::1]:6443"),
+            ("a:", "a:6443"),
+            ("[a]:1", "a:1"),
+            ("[10.0.0.1]:1", "10.0.0.1:1"),
+            ("010.0.0.1:06443", "10.0.0.1:6443"),
             ("[fd00::1]:65535", "[fd00::1]:65535"),
         ] {
             assert_eq!(host_port(text, 6443).unwrap().to_string(), expected);
         }
-        for text in ["bad_host!:6443", "a:0", "a:65536", "a:", "1..0", "[fd00::1", "[a]:1", "[fd00::1]x", ":6443", "A"]
-        {
+        for text in [
+            "bad_host!:6443",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:b",
+            "1..0",
+            "[fd00::1",
+            "[fd00::1]",
+            "[fd00::1]x",
+            "[fd00::1]:1:2",
+            "[[fd00::1]]:1",
+            ":6443",
+            ":",
+            "A",
+            "https://a:6443",
+        ] {
             assert!(host_port(text, 6443).is_err(), "{text}");
         }
     }

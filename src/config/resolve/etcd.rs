@@ -47,16 +47,10 @@ impl Resolver<'_> {
     /// `secured` URLs have to be HTTPS.
     fn etcd_urls(&mut self, field: &str, urls: &[String], secured: bool) {
         for (index, url) in urls.iter().enumerate() {
-            let reason = match url.split_once("://") {
-                Some(("https", rest)) | Some(("http", rest)) if !secured || url.starts_with("https") => {
-                    let host = rest.split('/').next().unwrap_or_default();
-                    // the API server gets all of them in one list
-                    if !host.is_empty() && !url.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control()) {
-                        continue;
-                    }
-                    "must be a URL such as `https://10.0.0.9:2379`"
-                }
-                Some(("http", _)) => "must be HTTPS where certificates are given",
+            let reason = match scheme(url).as_deref() {
+                Some("https") => continue,
+                Some("http") if !secured => continue,
+                Some("http") => "must be HTTPS where certificates are given",
                 _ => "must be a URL such as `https://10.0.0.9:2379`",
             };
             self.problems.invalid(format!("{field}[{index}]"), url, reason);
@@ -84,8 +78,8 @@ impl Resolver<'_> {
         }
         let extra_args = self.args("etcd.local.extraArgs", extra_args);
         let extra_envs = self.envs("etcd.local.extraEnvs", extra_envs);
-        self.check_sans("etcd.local.serverCertSANs", &server_cert_sans);
-        self.check_sans("etcd.local.peerCertSANs", &peer_cert_sans);
+        let server_cert_sans = self.sans("etcd.local.serverCertSANs", server_cert_sans);
+        let peer_cert_sans = self.sans("etcd.local.peerCertSANs", peer_cert_sans);
         let data_dir = self.absolute("etcd.local.dataDir", or_default(data_dir, defaults::ETCD_DATA));
         Some(LocalEtcd {
             data_dir: data_dir?,
@@ -96,5 +90,41 @@ impl Resolver<'_> {
             server_cert_sans,
             peer_cert_sans,
         })
+    }
+}
+
+/// The scheme of a URL that has a host and is fit for the API server's list, which commas part.
+fn scheme(text: &str) -> Option<String> {
+    let odd = |c: char| c == ',' || c == '\\' || c.is_whitespace() || c.is_control();
+    if !text.contains("://") || text.contains(odd) {
+        return None;
+    }
+    let url = url::Url::parse(text).ok()?;
+    url.has_host().then(|| url.scheme().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, expected) in [
+            ("https://10.0.0.9:2379", Some("https")),
+            ("HTTP://etcd.example.com", Some("http")),
+            ("https://[fd00::9]:2379/", Some("https")),
+            ("unix:///run/etcd", None),
+            ("https://", None),
+            ("https:a", None),
+            ("a:2379", None),
+            ("10.0.0.9:2379", None),
+            ("https://a:b", None),
+            ("https://a:65536", None),
+            ("https://a,https://b", None),
+            ("https://a b", None),
+            ("", None),
+        ] {
+            assert_eq!(scheme(text).as_deref(), expected, "{text}");
+        }
     }
 }

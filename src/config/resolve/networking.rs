@@ -1,12 +1,12 @@
 //! `networking`: subnets and the DNS domain [4.6].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::{Resolver, or_default};
 use crate::config::file::v1beta4;
-use crate::config::{Networking, defaults};
+use crate::config::{Networking, defaults, name};
 
 const SERVICE: &str = "networking.serviceSubnet";
 const POD: &str = "networking.podSubnet";
@@ -35,7 +35,7 @@ impl Resolver<'_> {
                 let reason = format!(
                     "specified service subnet is too large; for {bits}-bit addresses, the mask must be >= {least}"
                 );
-                self.problems.invalid(SERVICE, &subnet.to_string(), reason);
+                self.problems.invalid(SERVICE, &subnet.trunc().to_string(), reason);
             }
         }
         let pod_subnets = match pod_subnet.as_str() {
@@ -56,9 +56,9 @@ impl Resolver<'_> {
     fn subnets(&mut self, field: &str, text: &str, min_addresses: u128) -> Option<Vec<IpNet>> {
         let mut subnets = Vec::new();
         for part in text.split(',') {
-            match part.parse::<IpNet>() {
-                Ok(subnet) => subnets.push(subnet),
-                Err(_) => {
+            match cidr(part) {
+                Some(subnet) => subnets.push(subnet),
+                None => {
                     self.problems.invalid(field, text, "couldn't parse subnet; write it as in `10.96.0.0/12`");
                     return None;
                 }
@@ -70,12 +70,17 @@ impl Resolver<'_> {
             return None;
         }
         for subnet in &subnets {
+            if overlaps_site_local(subnet) {
+                let sentence =
+                    format!("{} has site-local addresses of fec0::/10, which RFC 3879 deprecates", subnet.trunc());
+                self.warn(field, sentence);
+            }
             let host_bits = u32::from(subnet.max_prefix_len() - subnet.prefix_len());
             let addresses = 1u128.checked_shl(host_bits).unwrap_or(u128::MAX);
             if addresses < min_addresses {
                 let reason =
                     format!("subnet with {addresses} address(es) is too small, the minimum is {min_addresses}");
-                self.problems.invalid(field, &subnet.to_string(), reason);
+                self.problems.invalid(field, &subnet.trunc().to_string(), reason);
                 return None;
             }
         }
@@ -84,7 +89,10 @@ impl Resolver<'_> {
 
     /// The controller manager cuts a network for every node out of the pod subnet: it has to fit, and not too often.
     fn check_node_masks(&mut self, pod_subnets: &[IpNet], args: &[v1beta4::Arg]) {
-        let value = |name: &str| args.iter().rev().find(|arg| arg.name == name).map(|arg| arg.value.as_str());
+        let value = |name: &str| {
+            let last = args.iter().rev().find(|arg| arg.name == name);
+            last.map(|arg| arg.value.as_str()).filter(|value| !value.is_empty())
+        };
         if value("allocate-node-cidrs") == Some("false") {
             return;
         }
@@ -98,7 +106,7 @@ impl Resolver<'_> {
                 Some(text) => match text.parse::<u8>() {
                     Ok(mask) if mask <= subnet.max_prefix_len() => mask,
                     _ => {
-                        let reason = "the node network's mask is not a prefix length";
+                        let reason = format!("a node's network in {POD} cannot have this mask");
                         self.problems.invalid("controllerManager.extraArgs", text, reason);
                         continue;
                     }
@@ -114,7 +122,7 @@ impl Resolver<'_> {
             } else {
                 continue;
             };
-            self.problems.invalid(POD, &subnet.to_string(), reason);
+            self.problems.invalid(POD, &subnet.trunc().to_string(), reason);
         }
     }
 
@@ -137,4 +145,47 @@ impl Resolver<'_> {
 
 fn is_ipv4(subnet: &IpNet) -> bool {
     matches!(subnet, IpNet::V4(_))
+}
+
+/// An address with the length of its network's mask; bits of the host may be set, and numbers may begin with zeros.
+fn cidr(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    IpNet::new(name::parse_ip(address)?, name::decimal(length)?).ok()
+}
+
+fn overlaps_site_local(subnet: &IpNet) -> bool {
+    let IpNet::V6(subnet) = subnet else { return false };
+    let site_local = Ipv6Net::new_assert(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10);
+    site_local.contains(subnet) || subnet.contains(&site_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cidrs() {
+        for (text, expected) in [
+            ("10.96.0.12/24", Some("10.96.0.0/24")),
+            ("010.096.0.0/012", Some("10.96.0.0/12")),
+            ("fd00:10:96::/108", Some("fd00:10:96::/108")),
+            ("10.96.0.0", None),
+            ("10.96.0.0/", None),
+            ("10.96.0.0/33", None),
+            ("10.96.0.0/+8", None),
+            ("10.96.0.0/8/8", None),
+            (" 10.96.0.0/8", None),
+            ("fd00::/129", None),
+            ("", None),
+        ] {
+            assert_eq!(cidr(text).map(|subnet| subnet.trunc().to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn site_local_networks_are_known() {
+        let overlaps = |text: &str| cidr(text).is_some_and(|subnet| overlaps_site_local(&subnet));
+        assert!(overlaps("fec0::/64") && overlaps("feff::/16") && overlaps("fe00::/8"));
+        assert!(!overlaps("fd00::/64") && !overlaps("10.0.0.0/8"));
+    }
 }

@@ -37,7 +37,7 @@ impl Resolver<'_> {
 
     /// The name given, else the host's, trimmed and lower-cased [4.5].
     fn node_name(&mut self, written: &str) -> Option<String> {
-        let (text, whose) = if written.trim().is_empty() {
+        let (text, whose) = if written.is_empty() {
             (self.facts.hostname.as_str(), "; it is the host's name: give another one")
         } else {
             (written, "")
@@ -56,11 +56,22 @@ impl Resolver<'_> {
         if written.is_empty() {
             return defaults::CRI_SOCKET.to_owned();
         }
-        if written.starts_with(defaults::CRI_SCHEME) {
-            return written;
+        let field = "nodeRegistration.criSocket";
+        let socket = match written.starts_with(defaults::CRI_SCHEME) {
+            true => written,
+            false => {
+                let socket = format!("{}://{written}", defaults::CRI_SCHEME);
+                self.warn(field, format_args!("has no scheme; `{socket}` is taken"));
+                socket
+            }
+        };
+        if socket.split(':').next() != Some(defaults::CRI_SCHEME) || socket.contains(char::is_control) {
+            self.problems.invalid(
+                field,
+                &socket,
+                "must be a socket's URL, as in `unix:///run/containerd/containerd.sock`",
+            );
         }
-        let socket = format!("{}{written}", defaults::CRI_SCHEME);
-        self.warn("nodeRegistration.criSocket", format_args!("has no scheme; `{socket}` is taken"));
         socket
     }
 

@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::facts::TokenSeed;
 use crate::config::{TokenExpiry, problem};
+use crate::release::DEFAULT_VERSION;
 use proptest::prelude::*;
 
 fn facts() -> Facts {
@@ -92,7 +93,12 @@ fn what_kubeadm_prints_as_defaults_is_accepted_without_a_word() {
 fn each_refusal_names_its_field() {
     for (text, expected) in [
         (cluster("kubernetesVersion: one.two\n"), "kubernetesVersion: Invalid value: \"one.two\""),
-        (cluster("kubernetesVersion: stable-1\n"), "labels are not looked up"),
+        (cluster("kubernetesVersion: stable-1.35\n"), "name a version such as `v1.35.0`"),
+        (cluster("kubernetesVersion: ci/latest\n"), "name a release such as `v1.36.2`"),
+        (
+            cluster("kubernetesVersion: 1.36\n"),
+            "kubernetesVersion: expected a string, found a number; put it in quotes",
+        ),
         (cluster("kubernetesVersion: v1.99.0\n"), "outside the supported range"),
         (cluster("encryptionAlgorithm: RSA-1024\n"), "must be one of ECDSA-P256, ECDSA-P384, RSA-2048"),
         (cluster("certificatesDir: pki\n"), "certificatesDir: Invalid value: \"pki\": path is not absolute"),
@@ -149,8 +155,7 @@ fn each_refusal_names_its_field() {
             cluster("apiServer:\n  extraEnvs: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n"),
             "apiServer.extraEnvs[0].valueFrom: Forbidden",
         ),
-        (cluster("featureGates:\n  NodeLocalCRISocket: false\n"), "featureGates.NodeLocalCRISocket: not supported"),
-        (cluster("featureGates:\n  X: true\n"), "X is not a valid feature name"),
+        (cluster("featureGates:\n  X: true\n"), "featureGates.X: Invalid value: \"X\": X is not a valid feature name"),
         (cluster("dns:\n  imageTag: 'a b'\n"), "dns.imageTag: Invalid value"),
         (init("certificateKey: abc\n"), "certificateKey: Invalid value: must be 64 hexadecimal digits"),
         (init(&format!("certificateKey: {}\n", "ab".repeat(31))), "certificateKey: Invalid value"),
@@ -168,6 +173,8 @@ fn each_refusal_names_its_field() {
         ),
         (init("localAPIEndpoint:\n  advertiseAddress: 127.0.0.1\n"), "loopback"),
         (init("localAPIEndpoint:\n  advertiseAddress: fe80::1\n"), "global unicast"),
+        (init("nodeRegistration:\n  name: ' '\n"), "nodeRegistration.name: Invalid value: \"\""),
+        (init("nodeRegistration:\n  criSocket: unixx:///a\n"), "nodeRegistration.criSocket: Invalid value"),
         (init("nodeRegistration:\n  name: a_b\n"), "nodeRegistration.name: Invalid value: \"a_b\""),
         (init("nodeRegistration:\n  imagePullPolicy: Sometimes\n"), "nodeRegistration.imagePullPolicy: Invalid value"),
         (init("nodeRegistration:\n  ignorePreflightErrors: [all, Mem]\n"), "`all` cannot stand beside"),
@@ -181,6 +188,26 @@ fn each_refusal_names_its_field() {
         let found = refused(&text);
         assert!(found.len() == 1 && found[0].contains(expected), "{text}\nexpected {expected}\nfound {found:#?}");
         assert!(found[0].starts_with("config.yaml:"), "no line: {found:?}");
+    }
+}
+
+#[test]
+fn repositories_are_those_of_image_references() {
+    for repository in [
+        "a",
+        "a.b.c",
+        "a.b.c/repository",
+        "a:5000",
+        "127.0.0.1:5000/repository",
+        "localhost:5000/x_y/z__w.v",
+        "'[fd00::1]:5000/x'",
+        "Registry.example.com/x",
+    ] {
+        resolved(&cluster(&format!("imageRepository: {repository}\n")));
+    }
+    for repository in ["' '", "'a '", "-a", "a/B", "'a/&b'", "https://a", "a/b:1", "a/", "/a", "a@sha256"] {
+        let found = refused(&cluster(&format!("imageRepository: {repository}\n")));
+        assert!(found.len() == 1 && found[0].contains(": imageRepository: Invalid value"), "{found:?}");
     }
 }
 
@@ -240,6 +267,97 @@ fn what_has_no_effect_is_said() {
         fields,
         ["nodeRegistration.criSocket", "certificateValidityPeriod", "certificateValidityPeriod", "timeouts.discovery",]
     );
+}
+
+fn cluster_v1beta3(fields: &str) -> String {
+    format!("apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n{fields}")
+}
+
+#[test]
+fn the_older_version_is_resolved_with_a_warning() {
+    let config = resolved(&cluster_v1beta3(
+        "apiServer:\n  timeoutForControlPlane: 5m0s\n  extraArgs:\n    v: '4'\n    audit-log-path: /var/log/audit.log\n\
+         etcd:\n  local:\n    extraArgs: {b: '1', a: '2'}\n",
+    ));
+    assert_eq!(config.timeouts.control_plane_component_health_check.as_secs(), 300);
+    let names = |args: &[crate::config::Arg]| args.iter().map(|arg| arg.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&config.api_server.component.extra_args), ["audit-log-path", "v"]);
+    assert_eq!(names(&config.etcd.local().unwrap().extra_args), ["a", "b"]);
+    assert_eq!(
+        config.warnings,
+        ["config.yaml:1: `kubeadm.k8s.io/v1beta3` is deprecated; `bootstrap config migrate` writes the newer version"]
+    );
+}
+
+#[test]
+fn findings_keep_the_names_of_the_older_version() {
+    let text = cluster_v1beta3(
+        "apiServer:\n  timeoutForControlPlane: soon\n  extraArgs:\n    a: b\n    '--v': '4'\n\
+         controllerManager:\n  extraArgs: {x: 4}\n",
+    );
+    assert_eq!(
+        refused(&text),
+        [
+            "config.yaml:4: apiServer.timeoutForControlPlane: Invalid value: \"soon\": not a duration; write it as in \
+             `1h30m`, `90s` or `500ms`",
+            "config.yaml:7: apiServer.extraArgs.--v: Invalid value: \"--v\": the flag's name goes without its dashes",
+            "config.yaml:9: controllerManager.extraArgs.x: expected a string, found a number; put it in quotes",
+        ]
+    );
+}
+
+#[test]
+fn foreign_documents_are_ignored_with_a_warning() {
+    let config = resolved(&(init("") + "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\nx: [\n]\n"));
+    assert_eq!(config.warnings, ["config.yaml:4: JoinConfiguration is not for `init`; the document is ignored"]);
+}
+
+#[test]
+fn what_is_odd_but_valid_is_said() {
+    for (text, expected) in [
+        (
+            cluster("kubernetesVersion: stable-1\n"),
+            "kubernetesVersion: `stable-1` is not looked up in the network; v1.36.2",
+        ),
+        (
+            cluster("kubernetesVersion: release/stable-1.36\n"),
+            "kubernetesVersion: `release/stable-1.36` is not looked up",
+        ),
+        (cluster("featureGates: {PublicKeysECDSA: true}\n"), "featureGates.PublicKeysECDSA: deprecated"),
+        (cluster("featureGates: {NodeLocalCRISocket: false}\n"), "featureGates.NodeLocalCRISocket: no effect"),
+        (
+            cluster("networking:\n  podSubnet: 10.244.0.0/16,fec0::/56\n  serviceSubnet: 10.96.0.0/16,fd00::/112\n"),
+            "fec0::/56",
+        ),
+        (cluster("networking:\n  podSubnet: fd00::/56\n"), "networking.podSubnet: of a family"),
+        (
+            cluster("networking:\n  serviceSubnet: fd00::/112\n"),
+            "networking.serviceSubnet: not of the advertise address's",
+        ),
+        (init("bootstrapTokens: [{expires: 2025-01-01T00:00:00Z}]\n"), "bootstrapTokens[0].expires: in the past"),
+    ] {
+        let config = resolved(&text);
+        assert!(config.warnings.len() == 1 && config.warnings[0].contains(expected), "{text}: {:?}", config.warnings);
+    }
+}
+
+#[test]
+fn what_go_reads_is_read() {
+    let config = resolved(
+        &(init("localAPIEndpoint: {advertiseAddress: 010.077.0.10, bindPort: 0}\nbootstrapTokens: [{token: ''}]\n")
+            + "---\n"
+            + &cluster(
+                "kubernetesVersion: release/v1.36.2\ncontrolPlaneEndpoint: 'api.example.com:'\n\
+                 apiServer: {certSANs: [010.0.0.1, '*.EXAMPLE.com']}\n\
+                 networking: {serviceSubnet: 010.96.0.12/024}\n\
+                 controllerManager: {extraArgs: [{name: node-cidr-mask-size-ipv4, value: ''}]}\n\
+                 etcd: {external: {endpoints: [HTTPS://etcd.example.com:2379]}}\n",
+            )),
+    );
+    assert_eq!(config.local_api_endpoint.to_string(), "10.77.0.10:6443");
+    assert_eq!(config.server(), "https://api.example.com:6443");
+    assert_eq!(config.api_server.cert_sans, ["10.0.0.1", "*.example.com"]);
+    assert_eq!(config.networking.service_subnets[0].trunc().to_string(), "10.96.0.0/24");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Resolver;
 use crate::config::facts::TokenSeed;
 use crate::config::file::v1beta4;
-use crate::config::{BootstrapToken, TokenExpiry, defaults, duration};
+use crate::config::{BootstrapToken, TokenExpiry, TokenSource, defaults, duration};
 use crate::secret::Secret;
 
 const ID_LENGTH: usize = 6;
@@ -35,9 +35,9 @@ impl Resolver<'_> {
 
     fn token(&mut self, field: &str, index: usize, written: v1beta4::BootstrapToken) -> Option<BootstrapToken> {
         let v1beta4::BootstrapToken { token, description, ttl, expires, mut usages, mut groups } = written;
-        let parts = match &token {
-            None => Some(generate(&self.facts.token_seed, index)),
-            Some(token) => parse(token.reveal()),
+        let (source, parts) = match token.filter(|token| !token.reveal().is_empty()) {
+            None => (TokenSource::Generated, Some(generate(&self.facts.token_seed, index))),
+            Some(token) => (TokenSource::Given, parse(token.reveal())),
         };
         if parts.is_none() {
             self.problems.add(format!("{field}.token"), format!("Invalid value: {FORM}"));
@@ -63,7 +63,7 @@ impl Resolver<'_> {
             self.problems.invalid(format!("{field}.groups"), group, reason);
         }
         let (id, secret) = parts?;
-        Some(BootstrapToken { id, secret, description, expires: expires?, usages, groups })
+        Some(BootstrapToken { id, secret, description, expires: expires?, usages, groups, source })
     }
 
     fn expiry(&mut self, field: &str, ttl: Option<&str>, expires: Option<&str>) -> Option<TokenExpiry> {

@@ -45,6 +45,7 @@ fn expiration(expires: TokenExpiry, now: Timestamp) -> Option<Timestamp> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::TokenSource;
     use crate::secret::Secret;
     use std::time::Duration;
 
@@ -57,6 +58,7 @@ mod tests {
             expires: TokenExpiry::After(Duration::from_millis(3_600_500)),
             usages: vec!["signing".into(), "authentication".into()],
             groups: vec!["system:bootstrappers:b".into(), "system:bootstrappers:a".into()],
+            source: TokenSource::Given,
         };
         let values = secret(&token, "2026-01-01T00:00:00.7Z".parse().unwrap());
         assert_eq!(values["name"], "bootstrap-token-abcdef");
