@@ -1,6 +1,7 @@
 //! The command line: one short file per command; clap's types stay in here.
 
 pub mod age;
+pub mod config;
 pub mod describe;
 pub mod images;
 pub mod init;
@@ -63,6 +64,8 @@ enum Command {
     Ps(ps::PsArgs),
     /// Stop one container; its pod's restart policy then applies
     Stop(stop::StopArgs),
+    /// Print, check and migrate configurations, and list and pull their images
+    Config(config::ConfigArgs),
     /// List, pull, import and build images
     Images(images::ImagesArgs),
 }
@@ -109,6 +112,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Logs(args) => logs::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),
+        Command::Config(args) => config::run(args, &context),
         Command::Images(args) => images::run(args, &context),
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod account;
 pub mod component_config;
+pub mod config_file;
+pub mod image_list;
 pub mod issue;
 pub mod join;
 pub mod kubeconfig;

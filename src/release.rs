@@ -74,6 +74,11 @@ impl Version {
         self.images().2
     }
 
+    /// The tag of the image of pods' sandboxes, where a node uses one.
+    pub fn pause_tag(&self) -> &'static str {
+        self.images().3
+    }
+
     /// What the name of the kubelets' ConfigMap ends in [5.7].
     pub fn kubelet_config_suffix(&self) -> String {
         if self.is_before(24) { format!("-1.{}", self.minor()) } else { String::new() }
@@ -94,7 +99,7 @@ impl Version {
         self.is_before(25)
     }
 
-    fn images(&self) -> &'static (u64, &'static str, &'static str) {
+    fn images(&self) -> &'static (u64, &'static str, &'static str, &'static str) {
         let row = (self.minor() - SUPPORTED_MINORS.start()) as usize;
         &IMAGES[row]
     }
@@ -178,26 +183,26 @@ impl FromStr for Version {
     }
 }
 
-/// Image tags by minor: etcd and CoreDNS [10.4]. v1.34 and later as in kubeadm v1.36.2. Versions that came with etcd
+/// Image tags by minor: etcd, CoreDNS and pause [10.4]. v1.34 and later as in kubeadm v1.36.2. Versions that came with etcd
 /// 3.5.0 to 3.5.3 get 3.5.6, as the last patch releases of v1.24 do: the first of those etcds can lose data.
-const IMAGES: [(u64, &str, &str); 17] = [
-    (20, "3.4.13-0", "1.7.0"),
-    (21, "3.4.13-0", "v1.8.0"),
-    (22, "3.5.6-0", "v1.8.4"),
-    (23, "3.5.6-0", "v1.8.6"),
-    (24, "3.5.6-0", "v1.8.6"),
-    (25, "3.5.4-0", "v1.9.3"),
-    (26, "3.5.6-0", "v1.9.3"),
-    (27, "3.5.7-0", "v1.10.1"),
-    (28, "3.5.9-0", "v1.10.1"),
-    (29, "3.5.10-0", "v1.11.1"),
-    (30, "3.5.12-0", "v1.11.1"),
-    (31, "3.5.15-0", "v1.11.3"),
-    (32, "3.5.16-0", "v1.11.3"),
-    (33, "3.5.21-0", "v1.12.0"),
-    (34, "3.6.8-0", "v1.12.1"),
-    (35, "3.6.8-0", "v1.14.2"),
-    (36, "3.6.8-0", "v1.14.2"),
+const IMAGES: [(u64, &str, &str, &str); 17] = [
+    (20, "3.4.13-0", "1.7.0", "3.2"),
+    (21, "3.4.13-0", "v1.8.0", "3.4.1"),
+    (22, "3.5.6-0", "v1.8.4", "3.5"),
+    (23, "3.5.6-0", "v1.8.6", "3.6"),
+    (24, "3.5.6-0", "v1.8.6", "3.7"),
+    (25, "3.5.4-0", "v1.9.3", "3.8"),
+    (26, "3.5.6-0", "v1.9.3", "3.9"),
+    (27, "3.5.7-0", "v1.10.1", "3.9"),
+    (28, "3.5.9-0", "v1.10.1", "3.9"),
+    (29, "3.5.10-0", "v1.11.1", "3.9"),
+    (30, "3.5.12-0", "v1.11.1", "3.9"),
+    (31, "3.5.15-0", "v1.11.3", "3.10"),
+    (32, "3.5.16-0", "v1.11.3", "3.10"),
+    (33, "3.5.21-0", "v1.12.0", "3.10"),
+    (34, "3.6.8-0", "v1.12.1", "3.10.1"),
+    (35, "3.6.8-0", "v1.14.2", "3.10.2"),
+    (36, "3.6.8-0", "v1.14.2", "3.10.2"),
 ];
 
 /// What an etcd understands. A stacked etcd is told and asked as kubeadm did for its Kubernetes version, as far as the
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_every_minor() {
         assert!(IMAGES.iter().map(|(minor, ..)| *minor).eq(SUPPORTED_MINORS));
-        assert!(IMAGES.iter().all(|(_, etcd, _)| etcd_version(etcd).is_some()));
+        assert!(IMAGES.iter().all(|(_, etcd, ..)| etcd_version(etcd).is_some()));
         assert_eq!(version(DEFAULT_VERSION).etcd_tag(), "3.6.8-0");
         assert_eq!(version(DEFAULT_VERSION).coredns_tag(), "v1.14.2");
     }

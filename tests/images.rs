@@ -18,7 +18,10 @@ use bootstrap::image::registry::credentials::Credentials;
 use bootstrap::image::registry::settings::Registries;
 use bootstrap::image::store::{Image, Store};
 use bootstrap::layout::Layout;
+use faulty::{Answer, Faulty};
 use registry::{Content, Registry};
+
+use crate::support::Bootstrap;
 
 /// A store of its own and what pulls into it.
 struct Machine {
@@ -288,6 +291,34 @@ fn processes_that_import_at_once_do_not_disturb_each_other() {
     }
     assert_eq!(machine.store.list().unwrap().len(), 4);
     assert_eq!(fs::read_dir(machine.images().join("layers")).unwrap().count(), 5);
+}
+
+#[test]
+fn of_a_configurations_images_those_of_this_node_are_pulled() {
+    let content = Content::new(&["app"]);
+    let manifest = content.manifest();
+    // every repository and every tag has this image
+    let registry = Faulty::start(content, move |request, answer| match request.path.contains("/manifests/") {
+        true => Answer { body: manifest.clone(), ..Answer::status(200) },
+        false => answer,
+    });
+    let machine = Machine::new();
+    let pull = [
+        "config",
+        "images",
+        "pull",
+        &format!("--root={}", machine.directory.path().display()),
+        &format!("--image-repository={}/k8s", registry.host),
+        "--kubernetes-version=v1.28.15",
+    ];
+    let run = Bootstrap::new(pull).run().succeeds();
+    let name = |line: &str| line.split(['/', ':']).nth(3).unwrap().to_owned();
+    let pulled: Vec<_> = run.stdout.lines().map(name).collect();
+    assert_eq!(pulled, ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]);
+    assert_eq!(machine.store.list().unwrap().len(), 4);
+    for other in ["kube-proxy:v1.28.15", "coredns:v1.10.1", "pause:3.9"] {
+        assert!(run.stderr.contains(&format!("{}/k8s/{other}", registry.host)), "{}", run.stderr);
+    }
 }
 
 impl Machine {

@@ -3,6 +3,8 @@
 
 /// The objects for the nodes of a cluster.
 mod addons;
+/// `bootstrap config`, and the page about the configuration.
+mod configuration;
 /// `init --dry-run`.
 mod dry_run;
 /// The real control plane, end to end.

@@ -1,7 +1,7 @@
 //! `bootstrap init`: bring the control plane up, or show what that would do.
 
 mod dry_run;
-mod flags;
+pub(super) mod flags;
 mod images;
 mod progress;
 mod run;
@@ -12,12 +12,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use self::flags::ConfigFlags;
 use super::Invocation;
+use super::config::read_config;
 use super::images::pull::RegistryArgs;
 use crate::config::Config;
-use crate::config::file::FileInput;
 use crate::config::resolve::resolve;
 use crate::desired::Desired;
-use crate::error::{Context, Fault, Result};
+use crate::error::{Fault, Result};
 use crate::host::{facts, found};
 use crate::phase::{self, Selection};
 use crate::plan::Plan;
@@ -108,12 +108,4 @@ fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Res
     let plan = phase::plan(&desired, &found, &selection);
     plan.refusals()?;
     Ok(Decided { desired, plan, selection, now: facts.now })
-}
-
-fn read_config(path: &std::path::Path) -> Result<FileInput> {
-    let read = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()));
-    let content = read.map_err(|error| Fault::usage("no configuration").because(error))?;
-    let text = String::from_utf8(content)
-        .map_err(|_| Fault::usage(format!("the configuration `{}` is not UTF-8", path.display())))?;
-    Ok(FileInput { name: path.display().to_string(), text })
 }

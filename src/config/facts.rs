@@ -36,6 +36,25 @@ pub struct Identities {
     pub groups: BTreeMap<String, u32>,
 }
 
+impl Facts {
+    /// Of a machine that does not exist, for what must not depend on the one at hand: the names that kubeadm has for
+    /// these cases [4.9].
+    pub fn placeholder(now: Timestamp) -> Self {
+        let address = IpAddr::from([1, 2, 3, 4]);
+        Facts {
+            hostname: "node".to_owned(),
+            default_address: Some(address),
+            loopback_address: Some(address),
+            ca_directories: Vec::new(),
+            external_ca: false,
+            proxy_environment: Vec::new(),
+            identities: None,
+            now,
+            token_seed: TokenSeed::new([0; 32]),
+        }
+    }
+}
+
 /// The directories that distributions keep CA certificates in, besides `/etc/ssl/certs` [3.8].
 pub const OPTIONAL_CA_DIRECTORIES: [&str; 5] = [
     "/etc/pki/ca-trust",

@@ -40,7 +40,9 @@ pub struct Written {
     pub component_configs: ComponentConfigs,
     /// The line of every field in the file.
     pub origins: Origins,
-    /// Documents that were passed over, and why.
+    /// Documents that kubeadm has other commands for, passed over.
+    pub others: Vec<Problem>,
+    /// Documents that are nobody's business here, passed over.
     pub foreign: Vec<Problem>,
     /// Documents of a version of the API that will not be read for ever.
     pub deprecated: Vec<Problem>,
@@ -67,7 +69,7 @@ pub fn decode(text: &str) -> (Written, Vec<Problem>) {
             }
             header.place()
         });
-        let Written { init, cluster, component_configs, origins, foreign, deprecated } = &mut written;
+        let Written { init, cluster, component_configs, origins, others, foreign, deprecated } = &mut written;
         if let Ok(Place::Init(version) | Place::Cluster(version)) = &place {
             record_lines(&document, &mut String::new(), origins);
             if *version == ApiVersion::V1Beta3 {
@@ -80,6 +82,10 @@ pub fn decode(text: &str) -> (Written, Vec<Problem>) {
         }
         problems.extend(match place {
             Err(problem) => vec![problem],
+            Ok(Place::Other(why)) => {
+                others.push(about_file(Some(document.line), why));
+                Vec::new()
+            }
             Ok(Place::Foreign(why)) => {
                 foreign.push(about_file(Some(document.line), why));
                 Vec::new()
@@ -103,6 +109,7 @@ pub fn decode(text: &str) -> (Written, Vec<Problem>) {
     timeout.apply(&mut written.init.timeouts, &mut written.origins);
     if !lines.contains_key(INIT) && !lines.contains_key(CLUSTER) && problems.is_empty() {
         problems.push(about_file(None, format!("holds neither {INIT} nor {CLUSTER}")));
+        problems.append(&mut written.others);
         problems.append(&mut written.foreign);
     }
     (written, problems)

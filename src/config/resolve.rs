@@ -35,7 +35,8 @@ pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<
     let name = file.map(|file| file.name);
     let place = |problem: &Problem| problem.in_file(name.as_deref());
     let deprecated = written.deprecated.iter().map(place);
-    let ignored = written.foreign.iter().map(|foreign| format!("{}; the document is ignored", place(foreign)));
+    let ignored = written.others.iter().chain(&written.foreign);
+    let ignored = ignored.map(|document| format!("{}; the document is ignored", place(document)));
     let warnings = deprecated.chain(ignored).collect();
     let mut resolver = Resolver { problems: collector, warnings, facts };
     let config = resolver.config(written);

@@ -111,7 +111,7 @@ pub fn images(config: &Config) -> Vec<String> {
     Component::ALL.into_iter().filter(runs_here).map(|component| image(config, component)).collect()
 }
 
-fn image(config: &Config, component: Component) -> String {
+pub(super) fn image(config: &Config, component: Component) -> String {
     let repository = &config.image_repository;
     match component {
         Component::Etcd => {

@@ -3,7 +3,7 @@
 //! Objects are rendered from `templates/objects` in the order of application; the steps of `init` take theirs from the
 //! function of their name.
 
-mod addon;
+pub(super) mod addon;
 mod token;
 
 use std::fmt;
@@ -176,7 +176,7 @@ fn render(name: &str, values: &Value) -> Result<Vec<Object>> {
 }
 
 /// YAML that Go reads back as it was meant: keys sorted, lists not indented, no block scalars.
-pub(super) fn to_yaml(value: &impl Serialize) -> Result<String> {
+pub fn to_yaml(value: &impl Serialize) -> Result<String> {
     let mut value = serde_json::to_value(value).context("cannot turn the object into YAML")?;
     value.sort_all_objects();
     let options = serde_yaml::ser_options! { prefer_block_scalars: false };

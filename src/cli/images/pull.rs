@@ -63,17 +63,27 @@ fn mirror(text: &str) -> Result<(String, Mirror), String> {
 }
 
 pub fn run(args: PullArgs, invocation: &Invocation) -> Result<()> {
+    pull(&args.references, PullPolicy::Always, &args.registries, invocation)
+}
+
+/// Pulls one image after the other and prints each.
+pub fn pull(
+    references: &[Reference],
+    policy: PullPolicy,
+    registries: &RegistryArgs,
+    invocation: &Invocation,
+) -> Result<()> {
     let layout = &invocation.layout;
-    let puller = Puller::new(Store::open(layout), args.registries.settings(layout)?, Credentials::of_user(layout));
+    let puller = Puller::new(Store::open(layout), registries.settings(layout)?, Credentials::of_user(layout));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start threads")?;
     runtime.block_on(async {
-        for reference in &args.references {
+        for reference in references {
             let progress = Shown::new(&invocation.report);
-            let image = puller.ensure(reference, PullPolicy::Always, &progress).await?;
+            let image = puller.ensure(reference, policy, &progress).await?;
             drop(progress);
             super::print(&image, invocation);
         }

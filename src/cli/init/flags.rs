@@ -10,10 +10,10 @@ use crate::secret::Secret;
 /// Flags that say what the cluster is to be; each stands for a field of the configuration file [5.1].
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Configuration")]
-pub(super) struct ConfigFlags {
+pub(in crate::cli) struct ConfigFlags {
     /// Configuration file (kubeadm.k8s.io/v1beta4)
     #[arg(long = "config", value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
+    pub(in crate::cli) file: Option<PathBuf>,
     /// Address that the API server tells others it listens on [default: that of the default route]
     #[arg(long, value_name = "IP")]
     apiserver_advertise_address: Option<String>,
@@ -78,7 +78,7 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 impl ConfigFlags {
-    pub(super) fn to_flags(&self) -> Flags {
+    pub(in crate::cli) fn to_flags(&self) -> Flags {
         let flags = self.clone();
         Flags {
             apiserver_advertise_address: flags.apiserver_advertise_address,

@@ -38,7 +38,9 @@ pub(super) enum Place {
     Cluster(ApiVersion),
     Kubelet,
     KubeProxy,
-    /// Passed over, and why.
+    /// Of another command of kubeadm's, in words.
+    Other(String),
+    /// Of nothing that is known, in words.
     Foreign(String),
 }
 
@@ -98,7 +100,7 @@ impl Header<'_> {
             (INIT, Some(version)) => Ok(Place::Init(version)),
             (CLUSTER, Some(version)) => Ok(Place::Cluster(version)),
             (INIT | CLUSTER, None) => Err(self.unknown_version()),
-            (kind, _) if OTHER_KINDS.contains(&kind) => Ok(Place::Foreign(format!("{kind} is not for `init`"))),
+            (kind, _) if OTHER_KINDS.contains(&kind) => Ok(Place::Other(format!("{kind} is not for `init`"))),
             (kind, _) => match meant(kind) {
                 Some(meant) => Err(self.about_kind(format!("unknown kind `{kind}`; did you mean `{meant}`?"))),
                 None => Ok(Place::Foreign(format!("unknown kind `{kind}` of `{}`", self.api_version))),
@@ -155,13 +157,14 @@ mod tests {
     #[test]
     fn documents_have_their_places() {
         let foreign = |why: &str| Place::Foreign(why.to_owned());
+        let other = |why: &str| Place::Other(why.to_owned());
         for (version, kind, expected) in [
             ("kubeadm.k8s.io/v1beta4", INIT, Place::Init(ApiVersion::V1Beta4)),
             ("kubeadm.k8s.io/v1beta3", CLUSTER, Place::Cluster(ApiVersion::V1Beta3)),
             ("kubelet.config.k8s.io/v1beta1", KUBELET, Place::Kubelet),
             ("kubeproxy.config.k8s.io/v1alpha1", KUBE_PROXY, Place::KubeProxy),
-            ("kubeadm.k8s.io/v1beta4", "JoinConfiguration", foreign("JoinConfiguration is not for `init`")),
-            ("kubeadm.k8s.io/v9", "ResetConfiguration", foreign("ResetConfiguration is not for `init`")),
+            ("kubeadm.k8s.io/v1beta4", "JoinConfiguration", other("JoinConfiguration is not for `init`")),
+            ("kubeadm.k8s.io/v9", "ResetConfiguration", other("ResetConfiguration is not for `init`")),
             ("kubeadm.k8s.io/v1beta4", "Cat", foreign("unknown kind `Cat` of `kubeadm.k8s.io/v1beta4`")),
             ("apps/v1", "Deployment", foreign("Deployment of `apps/v1` is not for `init`")),
             ("v1", "ConfigMap", foreign("ConfigMap of `v1` is not for `init`")),

@@ -65,7 +65,7 @@ pub(super) struct Entry {
 /// The documents of a YAML or JSON text; empty ones are left out. The error is a line, where known, and a message.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, (Option<u64>, String)> {
     if text.len() > MAX_BYTES {
-        return Err((None, format!("the file has {} bytes, more than {MAX_BYTES}", text.len())));
+        return Err((None, format!("the file has more than {MAX_BYTES} bytes")));
     }
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {

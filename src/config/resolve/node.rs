@@ -65,7 +65,8 @@ impl Resolver<'_> {
                 socket
             }
         };
-        if socket.split(':').next() != Some(defaults::CRI_SCHEME) || socket.contains(char::is_control) {
+        let scheme = socket.split_once(':').map(|(scheme, _)| scheme);
+        if scheme != Some(defaults::CRI_SCHEME) || socket.contains(char::is_control) {
             self.problems.invalid(
                 field,
                 &socket,

@@ -37,12 +37,16 @@ pub(super) fn coredns(config: &Config) -> Result<Value> {
 }
 
 /// Only the public registry keeps CoreDNS a level deeper [10.3].
-fn coredns_image(config: &Config) -> String {
+pub(in crate::desired) fn coredns_image(config: &Config) -> String {
     let repository = config.dns.image_repository.as_ref().unwrap_or(&config.image_repository);
     let deeper = repository == defaults::IMAGE_REPOSITORY && config.kubernetes_version.has_coredns_repository();
     let directory = if deeper { "/coredns" } else { "" };
     let tag = config.dns.image_tag.as_deref().unwrap_or(config.kubernetes_version.coredns_tag());
     format!("{repository}{directory}/coredns:{tag}")
+}
+
+pub(in crate::desired) fn kube_proxy_image(config: &Config) -> String {
+    format!("{}/kube-proxy:{}", config.image_repository, config.kubernetes_version.image_tag())
 }
 
 pub(super) fn kube_proxy(config: &Config, late: &Late) -> Result<Value> {
@@ -57,7 +61,7 @@ pub(super) fn kube_proxy(config: &Config, late: &Late) -> Result<Value> {
         "kubeconfig": kubeconfig,
         "hash": hash,
         "environment": environment,
-        "image": format!("{}/kube-proxy:{}", config.image_repository, config.kubernetes_version.image_tag()),
+        "image": kube_proxy_image(config),
         "token_group": defaults::TOKEN_GROUP,
     }))
 }

@@ -103,7 +103,7 @@ fn what_is_no_configuration_is_refused_with_its_line() {
         assert_eq!(found, Some(line), "{shown:?}: {message}");
     }
     let (line, message) = parse(&"x".repeat(2 << 20)).unwrap_err();
-    assert!(line.is_none() && message.contains("2097152 bytes"), "{message}");
+    assert!(line.is_none() && message.contains("more than 1048576 bytes"), "{message}");
 }
 
 #[test]
