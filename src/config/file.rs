@@ -233,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn components_are_carried_as_they_are() {
+        let head = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n---\n\
+                    apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+        let (written, problems) = decode(&format!("{head}maxPods: 50\nclusterDNS: null\nevictionHard: {{a: ''}}\n"));
+        assert_eq!(problems, []);
+        let kubelet = serde_json::to_value(written.component_configs.kubelet).unwrap_or_default();
+        assert_eq!(kubelet["maxPods"], 50);
+        assert_eq!(kubelet["evictionHard"], serde_json::json!({"a": ""}));
+        let (_, problems) = decode(&format!("{head}evictionHard:\n  a: b\n  a: c\n"));
+        assert_eq!(problems[0].in_file(Some("f")), "f:8: evictionHard.a: given twice, first on line 7");
+    }
+
+    #[test]
     fn a_long_key_costs_nothing() {
         let items = "x, ".repeat(10_000);
         let text = format!(

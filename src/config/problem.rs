@@ -107,8 +107,12 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.list.iter().map(|problem| problem.in_file(self.file.as_deref())).collect();
-        f.write_str(&lines.join("\n"))
+        let shown = self.list.iter().take(MOST_SHOWN).map(|problem| problem.in_file(self.file.as_deref()));
+        f.write_str(&shown.collect::<Vec<_>>().join("\n"))?;
+        match self.list.len().saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -120,8 +124,12 @@ impl From<Problems> for Fault {
     }
 }
 
+/// Findings that are told one by one; a file with more of them is not what it claims to be.
+const MOST_SHOWN: usize = 50;
 /// Characters of a value that a message shows.
 const LONGEST_VALUE: usize = 160;
+/// And of a reason, which may repeat a part of the value.
+const LONGEST_REASON: usize = 400;
 
 /// Collects findings and knows where their fields were written.
 #[derive(Debug, Default)]
@@ -139,12 +147,16 @@ impl Collector {
 
     /// `field: Invalid value: "value": reason`, the API machinery's form. Of a long value the beginning is shown.
     pub(super) fn invalid(&mut self, field: impl Into<String>, value: &str, reason: impl fmt::Display) {
-        let message = match value.char_indices().nth(LONGEST_VALUE) {
-            Some((end, _)) => format!("Invalid value: {:?}…: {reason}", &value[..end]),
-            None => format!("Invalid value: {value:?}: {reason}"),
-        };
-        self.add(field, message);
+        let (value, cut) = beginning(value, LONGEST_VALUE);
+        let reason = reason.to_string();
+        let (reason, more) = beginning(&reason, LONGEST_REASON);
+        self.add(field, format!("Invalid value: {value:?}{cut}: {reason}{more}"));
     }
+}
+
+/// As many characters of a text as will do, and a sign for those left out.
+fn beginning(text: &str, most: usize) -> (&str, &'static str) {
+    text.char_indices().nth(most).map_or((text, ""), |(end, _)| (&text[..end], "…"))
 }
 
 #[cfg(test)]
@@ -181,6 +193,14 @@ mod tests {
         assert_eq!(collector.list[0].field, "scheduler.extraArgs.v");
         assert_eq!(collector.list[0].origin, Some(Origin::Line(4)));
         assert_eq!(collector.list[1].field, "scheduler.extraArgs[1].value");
+    }
+
+    #[test]
+    fn findings_without_end_are_counted() {
+        let mut collector = Collector::default();
+        (0..53).for_each(|_| collector.add("dns", "bad"));
+        let text = Problems::new(None, collector.list).to_string();
+        assert_eq!((text.lines().count(), text.lines().last()), (51, Some("and 3 more")));
     }
 
     #[test]

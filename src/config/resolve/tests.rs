@@ -420,6 +420,65 @@ fn addresses_come_from_the_machine_when_nobody_names_one() {
     assert_eq!(resolve(&flags, None, &anycast).unwrap().server(), "https://10.1.1.1:6443");
 }
 
+/// Every rule at its limit: what is just within it, and what is just beyond.
+#[test]
+fn limits() {
+    let subnets = |service: &str, pod: &str| {
+        cluster(&format!("networking: {{serviceSubnet: '{service}', podSubnet: '{pod}'}}\n"))
+    };
+    let masks = |pod: &str, args: &str| {
+        cluster(&format!("networking: {{podSubnet: '{pod}'}}\ncontrollerManager: {{extraArgs: [{args}]}}\n"))
+    };
+    let name = |name: String| init(&format!("nodeRegistration: {{name: {name}}}\n"));
+    let port = |port: &str| init(&format!("localAPIEndpoint: {{bindPort: {port}}}\n"));
+    let group = |length: usize| {
+        init(&format!("bootstrapTokens: [{{groups: ['system:bootstrappers:{}']}}]\n", "a".repeat(length)))
+    };
+    let allocate_not = "{name: allocate-node-cidrs, value: 'false'}";
+    for (within, beyond) in [
+        (port("65535"), port("65536")),
+        (port("1"), port("-1")),
+        (subnets("10.96.0.0/12", ""), subnets("10.96.0.0/11", "")),
+        (subnets("10.96.0.0/28", ""), subnets("10.96.0.0/29", "")),
+        (subnets("fd00::/108", ""), subnets("fd00::/107", "")),
+        (subnets("fd00::/124", ""), subnets("fd00::/125", "")),
+        (subnets("fd00::/112,10.96.0.0/16", ""), subnets("fd00::/112,10.96.0.0/16,10.97.0.0/16", "")),
+        (subnets("10.96.0.0/16,fd00::/112", ""), subnets("10.96.0.0/16, fd00::/112", "")),
+        (subnets("10.96.0.0/16", "10.0.0.0/8"), subnets("10.96.0.0/16", "10.0.0.0/7")),
+        (subnets("10.96.0.0/16", "10.244.0.0/24"), subnets("10.96.0.0/16", "10.244.0.0/25")),
+        (subnets("fd00::/112", "fd00:1::/48"), subnets("fd00::/112", "fd00::/47")),
+        (subnets("fd00::/112", "fd00:1::/64"), subnets("fd00::/112", "fd00:1::/65")),
+        (masks("10.244.0.0/28", allocate_not), masks("10.244.0.0/29", allocate_not)),
+        (
+            masks("10.244.0.0/16", "{name: node-cidr-mask-size-ipv4, value: '32'}"),
+            masks("10.244.0.0/16", "{name: node-cidr-mask-size-ipv4, value: '33'}"),
+        ),
+        (
+            masks(
+                "10.244.0.0/26",
+                "{name: node-cidr-mask-size, value: '20'}, {name: node-cidr-mask-size, value: '26'}",
+            ),
+            masks(
+                "10.244.0.0/26",
+                "{name: node-cidr-mask-size, value: '26'}, {name: node-cidr-mask-size, value: '20'}",
+            ),
+        ),
+        (name("a".repeat(253)), name("a".repeat(254))),
+        (group(256), group(257)),
+        (
+            init(&format!("certificateKey: {}\n", "0F".repeat(32))),
+            init(&format!("certificateKey: {}\n", "0F".repeat(33))),
+        ),
+        (init("timeouts: {discovery: 1ns}\n"), init("timeouts: {discovery: 0s}\n")),
+        (init("bootstrapTokens: [{ttl: 0s}]\n"), init("bootstrapTokens: [{ttl: -1ns}]\n")),
+        (cluster("kubernetesVersion: v1.20.0\n"), cluster("kubernetesVersion: v1.19.99\n")),
+        (cluster("kubernetesVersion: v1.36.99\n"), cluster("kubernetesVersion: v1.37.0\n")),
+    ] {
+        resolved(&within);
+        assert_eq!(refused(&beyond).len(), 1, "{beyond}");
+    }
+}
+
 #[test]
 fn dual_stack_and_one_node_mask() {
     let config = resolved(&cluster(
@@ -469,7 +528,7 @@ fn lines() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_is_too_odd_to_be_read(text in lines(), other in any::<String>()) {
-        for text in [cluster(&text), init(&text), other] {
+        for text in [cluster(&text), init(&text), cluster_v1beta3(&text), other] {
             if let Err(problems) = resolve(&Flags::default(), file(&text), &facts()) {
                 prop_assert!(problems.iter().count() > 0);
             }

@@ -1,5 +1,7 @@
 //! `bootstrapTokens`: what new nodes show to join [4.2, 4.6, 9.5]. No message shows a token.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -22,10 +24,11 @@ impl Resolver<'_> {
             written.push(v1beta4::BootstrapToken::default());
         }
         let mut tokens: Vec<BootstrapToken> = Vec::new();
+        let mut ids = BTreeSet::new();
         for (index, token) in written.into_iter().enumerate() {
             let field = format!("bootstrapTokens[{index}]");
             let Some(token) = self.token(&field, index, token) else { continue };
-            if tokens.iter().any(|other| other.id == token.id) {
+            if !ids.insert(token.id.clone()) {
                 self.problems.add(format!("{field}.token"), format!("Duplicate value: a second token `{}`", token.id));
             }
             tokens.push(token);
