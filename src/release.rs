@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 /// The version that is brought up when nobody names one.
 pub const DEFAULT_VERSION: &str = "v1.36.2";
-/// The oldest and the newest minor this program knows.
+/// The oldest and the newest minor this program knows. What is newer is taken for the newest; preflight tells.
 pub const SUPPORTED_MINORS: std::ops::RangeInclusive<u64> = 20..=36;
 
 /// The day of this source, in seconds since the epoch: 2026-11-01.
@@ -20,7 +20,7 @@ const MASTERS: &str = "system:masters";
 /// Bound to `cluster-admin` by an ordinary ClusterRoleBinding, so that its rights can be taken away.
 const CLUSTER_ADMINS: &str = "kubeadm:cluster-admins";
 
-/// A supported Kubernetes version. Prints with its `v`.
+/// A Kubernetes version that can be brought up. Prints with its `v`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(semver::Version);
 
@@ -101,7 +101,23 @@ impl Version {
 
     fn images(&self) -> &'static (u64, &'static str, &'static str, &'static str) {
         let row = (self.minor() - SUPPORTED_MINORS.start()) as usize;
-        &IMAGES[row]
+        &IMAGES[row.min(IMAGES.len() - 1)]
+    }
+
+    /// The oldest external etcd that the kubeadm of this version takes [6.2]; it knows the etcds of three versions and
+    /// takes the oldest of them, from v1.31 on one whose health can be asked for as v1.31 does [3.12].
+    pub fn minimum_external_etcd(&self) -> &'static str {
+        match self.minor() {
+            ..28 => "3.2.18",
+            28..31 => "3.4.13-4",
+            31..35 => "3.5.11-0",
+            35.. => "3.5.24-0",
+        }
+    }
+
+    /// The API server refuses an advertise address that is not of the first service subnet's family.
+    pub fn wants_one_family(&self) -> bool {
+        !self.is_before(24)
     }
 
     /// What etcd of this image tag understands; an unset tag, or one without a version, stands for the table's.
@@ -172,7 +188,7 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, String> {
         let version = semver::Version::parse(text.strip_prefix('v').unwrap_or(text))
             .map_err(|_| format!("`{text}` is not a version of the form `v1.36.2`"))?;
-        if version.major != 1 || !SUPPORTED_MINORS.contains(&version.minor) {
+        if version.major != 1 || version.minor < *SUPPORTED_MINORS.start() {
             return Err(format!(
                 "version `v{version}` is outside the supported range v1.{}.0 to v1.{}.x",
                 SUPPORTED_MINORS.start(),
@@ -275,6 +291,8 @@ mod tests {
         assert!(IMAGES.iter().all(|(_, etcd, ..)| etcd_version(etcd).is_some()));
         assert_eq!(version(DEFAULT_VERSION).etcd_tag(), "3.6.8-0");
         assert_eq!(version(DEFAULT_VERSION).coredns_tag(), "v1.14.2");
+        assert_eq!(version("v1.40.0").etcd_tag(), version(DEFAULT_VERSION).etcd_tag());
+        assert!("v1.19.16".parse::<Version>().is_err() && "v2.20.0".parse::<Version>().is_err());
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn each_refusal_names_its_field() {
             cluster("kubernetesVersion: 1.36\n"),
             "kubernetesVersion: expected a string, found a number; put it in quotes",
         ),
-        (cluster("kubernetesVersion: v1.99.0\n"), "outside the supported range"),
+        (cluster("kubernetesVersion: v2.0.0\n"), "outside the supported range"),
         (cluster("encryptionAlgorithm: RSA-1024\n"), "must be one of ECDSA-P256, ECDSA-P384, RSA-2048"),
         (cluster("certificatesDir: pki\n"), "certificatesDir: Invalid value: \"pki\": path is not absolute"),
         (cluster("certificatesDir: /a/../b\n"), "contains `..`"),
@@ -472,7 +472,7 @@ fn limits() {
         (init("timeouts: {discovery: 1ns}\n"), init("timeouts: {discovery: 0s}\n")),
         (init("bootstrapTokens: [{ttl: 0s}]\n"), init("bootstrapTokens: [{ttl: -1ns}]\n")),
         (cluster("kubernetesVersion: v1.20.0\n"), cluster("kubernetesVersion: v1.19.99\n")),
-        (cluster("kubernetesVersion: v1.36.99\n"), cluster("kubernetesVersion: v1.37.0\n")),
+        (cluster("kubernetesVersion: v1.99.0\n"), cluster("kubernetesVersion: v2.0.0\n")),
     ] {
         resolved(&within);
         assert_eq!(refused(&beyond).len(), 1, "{beyond}");
