@@ -75,6 +75,8 @@ enum Command {
 pub struct Invocation {
     pub layout: Layout,
     pub report: Report,
+    /// How often `-v` was given.
+    pub verbose: u8,
 }
 
 /// Parses the command line, runs the command and reports its failure.
@@ -101,7 +103,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, report: &Report) -> Result<()> {
     let root = std::path::absolute(&cli.global.root).context("cannot make `--root` absolute")?;
     report.log(cli.global.verbose, matches!(cli.command, Command::Runner(_)));
-    let context = Invocation { layout: Layout::new(root), report: report.clone() };
+    let context = Invocation { layout: Layout::new(root), report: report.clone(), verbose: cli.global.verbose };
     match cli.command {
         Command::Init(args) => init::run(*args, &context),
         Command::Reset(args) => reset::run(args, &context),

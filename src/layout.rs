@@ -29,6 +29,12 @@ pub const KUBERNETES: &str = "/etc/kubernetes";
 pub const PKI: &str = "/etc/kubernetes/pki";
 /// kubeadm's default etcd `dataDir`.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
+/// State that survives a boot.
+pub const STATE: &str = "/var/lib/bootstrap";
+/// State that dies with a boot.
+pub const RUN: &str = "/run/bootstrap";
+/// The pods' logs.
+pub const POD_LOGS: &str = "/var/log/pods";
 
 /// The paths of one instance: one control plane under one root directory.
 ///
@@ -93,7 +99,7 @@ impl Layout {
 
     /// State that survives a boot: images, pods' data, records, the journal.
     pub fn state(&self) -> PathBuf {
-        self.under("/var/lib/bootstrap")
+        self.under(STATE)
     }
 
     /// The image store.
@@ -118,7 +124,7 @@ impl Layout {
 
     /// State that dies with a boot.
     pub fn run(&self) -> PathBuf {
-        self.under("/run/bootstrap")
+        self.under(RUN)
     }
 
     /// State of sandboxes and containers: one directory for each.
@@ -148,7 +154,7 @@ impl Layout {
 
     /// `<namespace>_<name>_<uid>/<container>/<attempt>.log` below here [6].
     pub fn pod_logs(&self) -> PathBuf {
-        self.under("/var/log/pods")
+        self.under(POD_LOGS)
     }
 
     /// Symbolic links to the current log of every container [6].

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod calls;
 pub mod cgroup;
 pub mod memory;
 pub mod mount;

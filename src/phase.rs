@@ -15,6 +15,7 @@ pub mod undo;
 mod wait_control_plane;
 
 pub use control_plane::manifest_path;
+pub use file::dashed;
 
 use crate::desired::Desired;
 use crate::error::{Fault, Result};
@@ -69,6 +70,8 @@ pub const PHASES: &[Phase] = &[
 
 /// Name of the phase that comes before every plan: it changes nothing, so it is no part of one.
 pub const PREFLIGHT: &str = "preflight";
+/// What it is, as for the others.
+pub const PREFLIGHT_ABOUT: &str = "checks that the machine can run a control plane";
 
 /// Steps that should begin as early as they can, most urgent first: etcd before the API server, since it waits for
 /// etcd, and both before anything that is only needed later.
@@ -110,6 +113,11 @@ impl Selection {
         let name = step.name();
         let covers = |selected: &String| *selected == name || selected == step.phase;
         self.only.as_ref().is_none_or(covers) && !self.skip.iter().any(covers)
+    }
+
+    /// Nothing but preflight is wanted.
+    pub fn is_preflight_alone(&self) -> bool {
+        self.only.as_deref() == Some(PREFLIGHT)
     }
 
     /// Preflight runs with a whole init and when it is asked for.

@@ -1,171 +1,159 @@
 //! Preflight: may init begin? Every check by its name, all verdicts together, each ignorable by name [6].
 //!
-//! Pure. `host::probe` looks at the machine.
+//! Pure. [`CHECKS`] is the one list from which running, ignoring and docs/preflight.md follow; each check judges what
+//! is [`Given`]. `host::probe` looks at the machine.
+
+mod addresses;
+mod cgroups;
+mod clock;
+pub mod disk;
+mod etcd;
+mod files;
+mod kernel;
+pub mod machine;
+mod names;
+mod programs;
+mod proxy;
+mod resources;
+mod space;
+#[cfg(test)]
+mod testing;
+pub mod verdict;
+mod version;
+
+pub use addresses::listening;
+pub use clock::clock;
+pub use machine::Machine;
+pub use names::looked_up;
+pub use programs::ports;
+pub use resources::WANTED_INSTANCES;
+pub use verdict::{Severity, Verdict, refuse, settle, user_first};
 
 use crate::desired::Desired;
-use crate::error::{Fault, Result};
-use crate::layout::port;
+use crate::plan::Plan;
+use crate::plan::found::Found;
+use verdict::Finding;
 
-/// What the checks depend on.
-#[derive(Debug, Clone)]
-pub struct Machine {
-    pub is_root: bool,
-    pub cpus: usize,
-    pub memory_bytes: u64,
-    pub listeners: Vec<Listener>,
-    /// etcd's data directory has content that this instance did not make.
-    pub foreign_etcd_data: bool,
-    pub cgroups: Cgroups,
-    /// The kernel can mount overlayfs (`/proc/filesystems`, or a module).
-    pub has_overlayfs: bool,
-    /// Bytes free for images and etcd's data.
-    pub free_bytes: u64,
-    /// Another runtime's kubelet runs here.
-    pub kubelet: Option<i32>,
-    /// Seconds since the epoch.
-    pub now: i64,
-    /// The day of this program's source, in the same count: no clock that is right is before it.
-    pub source_date: i64,
+/// What the checks judge.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub desired: &'a Desired,
+    pub found: &'a Found,
+    pub plan: &'a Plan,
+    pub machine: &'a Machine,
 }
 
-/// Who listens on a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    pub port: u16,
-    /// Process id and name, where they can be seen.
-    pub process: Option<(i32, String)>,
-    /// A container of this instance.
-    pub ours: bool,
+/// One check.
+#[derive(Debug)]
+pub struct Check {
+    /// As `--ignore-preflight-errors` takes it; a `*` at the end stands for a port or a path.
+    pub name: &'static str,
+    pub about: &'static str,
+    extent: Extent,
+    judge: fn(&Given) -> Vec<Finding>,
 }
 
-/// What is usable of the control groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cgroups {
-    Usable,
-    /// Why not, in words.
-    Unusable(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// As `--ignore-preflight-errors` takes it.
-    pub check: String,
-    pub severity: Severity,
-    pub message: String,
-}
-
+/// When a check is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    Error,
-    Warning,
+pub enum Extent {
+    /// Whatever is done, one phase alone as well.
+    Always,
+    /// With the phase `preflight`.
+    Preflight,
+    /// With the phase `preflight`, and again at the end: it never refuses, and is not waited for.
+    Late,
 }
 
-/// kubeadm's minima [10.1].
-const MINIMUM_CPUS: usize = 2;
-const MINIMUM_MEMORY: u64 = 1700 << 20;
-/// Four images and a fresh etcd need about this much.
-const MINIMUM_FREE: u64 = 1 << 30;
-
-/// Runs every check.
-pub fn check(desired: &Desired, machine: &Machine) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    let mut add = |severity, check: &str, message: String| {
-        verdicts.push(Verdict { check: check.to_owned(), severity, message });
-    };
-    if !machine.is_root {
-        add(Severity::Error, "IsPrivilegedUser", "the user is not root".to_owned());
-    }
-    if machine.cpus < MINIMUM_CPUS {
-        add(Severity::Error, "NumCPU", format!("{} CPU is available, {MINIMUM_CPUS} are needed", machine.cpus));
-    }
-    if machine.memory_bytes < MINIMUM_MEMORY {
-        let found = machine.memory_bytes >> 20;
-        add(Severity::Error, "Mem", format!("{found} MiB of memory, {} MiB are needed", MINIMUM_MEMORY >> 20));
-    }
-    for listener in machine.listeners.iter().filter(|listener| !listener.ours) {
-        let holder = match &listener.process {
-            Some((pid, name)) => format!("by `{name}` (pid {pid})"),
-            None => "by a process that cannot be seen from here".to_owned(),
-        };
-        let name = format!("Port-{}", listener.port);
-        add(Severity::Error, &name, format!("port {} is in use {holder}", listener.port));
-    }
-    if let Some(member) = desired.config.etcd.local().filter(|_| machine.foreign_etcd_data) {
-        let directory = member.data_dir.to_string_lossy();
-        let name = format!("DirAvailable-{}", directory.replace('/', "-"));
-        add(Severity::Error, &name, format!("`{directory}` is not empty, and its data is not this control plane's"));
-    }
-    if let Cgroups::Unusable(reason) = &machine.cgroups {
-        add(Severity::Error, "SystemVerification", format!("control groups cannot be used: {reason}"));
-    }
-    if !machine.has_overlayfs {
-        add(Severity::Error, "SystemVerification", "the kernel has no overlayfs".to_owned());
-    }
-    if machine.free_bytes < MINIMUM_FREE {
-        let free = machine.free_bytes >> 20;
-        add(Severity::Warning, "DiskSpace", format!("only {free} MiB are free for images and etcd's data"));
-    }
-    if let Some(pid) = machine.kubelet {
-        let message = format!("a kubelet runs (pid {pid}); it would run the same manifests a second time");
-        add(Severity::Error, "KubeletRunning", message);
-    }
-    if machine.now < machine.source_date {
-        let message = "the clock is before the day this program was written; certificates would not be valid yet";
-        add(Severity::Error, "Clock", message.to_owned());
-    }
-    verdicts
+impl Extent {
+    pub const ALL: &[Extent] = &[Extent::Always, Extent::Preflight, Extent::Late];
 }
 
-/// The ports that the control plane will listen on.
-pub fn ports(desired: &Desired) -> Vec<u16> {
-    let endpoint = desired.config.local_api_endpoint;
-    let mut ports = vec![endpoint.bind_port, port::CONTROLLER_MANAGER, port::SCHEDULER];
-    if desired.config.etcd.local().is_some() {
-        ports.extend([port::ETCD_CLIENT, port::ETCD_PEER, port::ETCD_METRICS]);
-    }
-    ports
+/// Every check, in the order in which verdicts are told: kubeadm's in kubeadm's order [6.2], then our own.
+pub const CHECKS: &[Check] = &[
+    always("IsPrivilegedUser", "the user is root", resources::user),
+    check("NumCPU", "there are 2 CPUs", resources::cpus),
+    check("Mem", "there are 1700 MiB of memory", resources::memory),
+    check("KubernetesVersion", "the version is one that this program knows", version::known),
+    check("Firewalld", "no firewalld keeps other machines out", programs::firewalld),
+    check("Port-*", "nobody else listens on a port of the control plane", programs::held_ports),
+    always("FileAvailable-*", "a manifest that is there is init's own", files::manifests),
+    check("HTTPProxy", "the API server is asked without a proxy", proxy::api_server),
+    check("HTTPProxyCIDR", "services and pods are asked without a proxy", proxy::networks),
+    check("Swap", "there is no swap", resources::swap),
+    check("SystemVerification", "the kernel has what the pods need", kernel::verify),
+    late("Hostname", "the node's name resolves", names::node),
+    check("FileContent--proc-sys-net-ipv4-ip_forward", "IPv4 packets are forwarded", addresses::forwarding4),
+    check(
+        "FileContent--proc-sys-net-ipv6-conf-default-forwarding",
+        "IPv6 packets are forwarded",
+        addresses::forwarding6,
+    ),
+    check("ExternalEtcdVersion", "every external etcd answers and is new enough", etcd::versions),
+    check("DirAvailable-*", "etcd's data directory is empty, or init's own", files::etcd_data),
+    check("ExternalEtcdClientCertificates", "the files for the external etcd are there", etcd::files),
+    always("FilesFit", "certificates and kubeconfigs that are there can be used", files::fit),
+    check("Writable", "init can write where it has to", files::writable),
+    check("DiskSpace", "images, etcd's data and logs have room", space::room),
+    check("EtcdDisk", "the disk of etcd's data is fast and durable", disk::judge),
+    check("Clock", "the clock can be right", clock::judge),
+    check("AdvertiseAddress", "this machine has the addresses that are listened on", addresses::own),
+    check("Loopback", "the loopback interface works", addresses::loopback),
+    check("AddressFamilies", "addresses and subnets are of families that go together", addresses::families),
+    late("ControlPlaneEndpoint", "the control plane endpoint's name resolves", names::endpoint),
+    check("OpenFiles", "the control plane may open enough files", resources::open_files),
+    check("Inotify", "enough files can be watched", resources::inotify),
+    check("KubeletRunning", "no kubelet runs the same manifests", programs::kubelet),
+];
+
+const fn check(name: &'static str, about: &'static str, judge: fn(&Given) -> Vec<Finding>) -> Check {
+    Check { name, about, extent: Extent::Preflight, judge }
 }
 
-/// Turns ignored errors into warnings; fails with all that remain, otherwise returns the warnings.
-pub fn judge(verdicts: Vec<Verdict>, ignored: impl Fn(&str) -> bool) -> Result<Vec<Verdict>> {
-    let (errors, warnings): (Vec<_>, Vec<_>) = verdicts
-        .into_iter()
-        .map(|verdict| match ignored(&verdict.check) {
-            true => Verdict { severity: Severity::Warning, ..verdict },
-            false => verdict,
-        })
-        .partition(|verdict| verdict.severity == Severity::Error);
-    if errors.is_empty() {
-        return Ok(warnings);
-    }
-    let root_only = errors.iter().all(|error| error.check == "IsPrivilegedUser");
-    let told: Vec<_> = errors.iter().map(|error| format!("[{}] {}", error.check, error.message)).collect();
-    let hint = match root_only {
-        true => "run it as root; `--dry-run` needs no root".to_owned(),
-        false => {
-            let names: Vec<_> = errors.iter().map(|error| error.check.as_str()).collect();
-            format!("`--ignore-preflight-errors={}` goes on all the same; nothing was changed", names.join(","))
-        }
-    };
-    Err(Fault::usage(format!("preflight refused: {}", told.join("; "))).hint(hint).into())
+const fn always(name: &'static str, about: &'static str, judge: fn(&Given) -> Vec<Finding>) -> Check {
+    Check { name, about, extent: Extent::Always, judge }
+}
+
+const fn late(name: &'static str, about: &'static str, judge: fn(&Given) -> Vec<Finding>) -> Check {
+    Check { name, about, extent: Extent::Late, judge }
+}
+
+/// Runs the checks of these extents.
+pub fn check_all(given: &Given, extents: &[Extent]) -> Vec<Verdict> {
+    let checks = CHECKS.iter().filter(|check| extents.contains(&check.extent));
+    checks.flat_map(|check| (check.judge)(given).into_iter().map(|finding| finding.of_check(check.name))).collect()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    fn verdict(check: &str, severity: Severity) -> Verdict {
-        Verdict { check: check.to_owned(), severity, message: "no".to_owned() }
+    #[test]
+    fn names_are_unique_and_open_only_at_the_end() {
+        let names: BTreeSet<_> = CHECKS.iter().map(|check| check.name.trim_end_matches('*')).collect();
+        assert_eq!(names.len(), CHECKS.len());
+        assert!(names.iter().all(|name| !name.contains('*') && !name.is_empty()));
     }
 
     #[test]
-    fn ignored_errors_become_warnings_and_the_rest_is_told_together() {
-        let verdicts =
-            || vec![verdict("A", Severity::Error), verdict("B", Severity::Error), verdict("C", Severity::Warning)];
-        let error = judge(verdicts(), |_| false).unwrap_err();
-        assert_eq!(error.to_string(), "preflight refused: [A] no; [B] no");
-        assert!(judge(verdicts(), |check| check == "A").unwrap_err().to_string().contains("[B]"));
-        assert_eq!(judge(verdicts(), |_| true).unwrap().len(), 3);
+    fn a_healthy_machine_has_nothing_but_good_verdicts() {
+        let scene = testing::Scene::new("");
+        let verdicts = check_all(&scene.given(), Extent::ALL);
+        let bad: Vec<_> = verdicts.iter().filter(|verdict| verdict.severity != Severity::Ok).collect();
+        assert!(bad.is_empty(), "{bad:#?}");
+        // those about an external etcd have nothing to say, and everybody else has
+        let silent = |check: &&Check| {
+            let stem = check.name.trim_end_matches('*');
+            !verdicts.iter().any(|verdict| verdict.check.starts_with(stem))
+        };
+        let silent: Vec<_> = CHECKS.iter().filter(silent).map(|check| check.name).collect();
+        let expected = [
+            "FileContent--proc-sys-net-ipv6-conf-default-forwarding",
+            "ExternalEtcdVersion",
+            "ExternalEtcdClientCertificates",
+            "ControlPlaneEndpoint",
+        ];
+        assert_eq!(silent, expected);
     }
 }

@@ -17,6 +17,8 @@ mod images;
 mod layers;
 /// Static pod manifests and API objects.
 mod manifests;
+/// What init looks at before it does anything.
+mod preflight;
 /// Wrong input.
 mod refusals;
 /// The runner with a runtime that runs nothing.

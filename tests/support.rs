@@ -39,6 +39,11 @@ impl Bootstrap {
         Bootstrap { command }
     }
 
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Bootstrap {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs as the user `nobody`.
     pub(crate) fn without_root(mut self) -> Bootstrap {
         self.command.uid(65534).gid(65534);

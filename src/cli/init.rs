@@ -3,6 +3,7 @@
 mod dry_run;
 pub(super) mod flags;
 mod images;
+mod preflight;
 mod progress;
 mod run;
 
@@ -21,6 +22,7 @@ use crate::error::{Fault, Result};
 use crate::host::{facts, found};
 use crate::phase::{self, Selection};
 use crate::plan::Plan;
+use crate::plan::found::Found;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -69,6 +71,7 @@ enum Output {
 /// Everything that is decided before anything is done.
 struct Decided {
     desired: Desired,
+    found: Found,
     plan: Plan,
     selection: Selection,
     now: jiff::Timestamp,
@@ -106,6 +109,5 @@ fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Res
     let known: Vec<_> = everything.steps.iter().map(|step| step.name()).collect();
     let selection = Selection::new(only, &desired.config.skip_phases, &known)?;
     let plan = phase::plan(&desired, &found, &selection);
-    plan.refusals()?;
-    Ok(Decided { desired, plan, selection, now: facts.now })
+    Ok(Decided { desired, found, plan, selection, now: facts.now })
 }

@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// Longer than any line of the runner's log that is worth telling.
 const LINE: u64 = 4 << 10;
 
+/// How many files the runner and its containers may open under systemd.
+pub const OPEN_FILES: u64 = 1_048_576;
+
 /// Where the unit file goes; a path of the node.
 pub const UNIT: &str = "/etc/systemd/system/bootstrap.service";
 
@@ -181,7 +184,7 @@ fn unit(options: &RunnerOptions) -> Result<String> {
          KillMode=process\n\
          Delegate=yes\n\
          OOMScoreAdjust=-999\n\
-         LimitNOFILE=1048576\n\
+         LimitNOFILE={OPEN_FILES}\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",

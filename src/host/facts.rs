@@ -10,6 +10,7 @@ use crate::config::facts::{Facts, OPTIONAL_CA_DIRECTORIES, TokenSeed};
 use crate::desired::patch::PatchFile;
 use crate::error::{Context, Fault, Result};
 use crate::layout::Layout;
+use crate::linux::calls;
 
 /// Whether the certificates directory has an authority whose key is kept elsewhere [1.8].
 pub fn has_external_ca(layout: &Layout, certificates_dir: &Path) -> bool {
@@ -44,6 +45,11 @@ pub fn patches(directory: &Path) -> Result<Vec<PatchFile>> {
 /// Reads host name, default route, directories, environment and clock.
 pub fn gather(layout: &Layout) -> Result<Facts> {
     let hostname = nix::unistd::gethostname().context("cannot read the host name")?;
+    if !calls::has_randomness() {
+        return Err(Fault::usage("the kernel's random number generator is not ready: no key made now would be secret")
+            .hint("wait a moment and run it again; a virtual machine may need a virtio-rng device")
+            .into());
+    }
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let addresses = addresses();

@@ -6,7 +6,7 @@ use procfs::net::TcpState;
 use procfs::process::FDTarget;
 
 use crate::layout::Layout;
-use crate::preflight::Listener;
+use crate::preflight::machine::Listener;
 
 /// Who listens on `ports`, on any address of this network namespace.
 pub fn listeners(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
@@ -35,7 +35,6 @@ pub fn listeners(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
     }
     // a listener in another PID namespace has no process that can be seen
     listeners.extend(inodes.into_values().map(|port| Listener { port, process: None, ours: false }));
-    listeners.sort_by_key(|listener| listener.port);
-    listeners.dedup_by_key(|listener| listener.port);
+    listeners.sort_by_key(|listener| (listener.port, listener.ours));
     listeners
 }

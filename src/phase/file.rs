@@ -1,12 +1,17 @@
 //! Decisions about one file with known content.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::desired::Desired;
 use crate::plan::found::{Found, FoundFile};
 use crate::plan::{Action, Decision};
+
+/// A path as it stands in the name of a preflight check [6.1].
+pub fn dashed(path: &Path) -> String {
+    path.to_string_lossy().replace('/', "-")
+}
 
 /// What becomes of `path` when it should hold `content`. A file that somebody else wrote, or changed since, is
 /// refused unless preflight's `FileAvailable-…` is ignored by name [6.2].
@@ -23,7 +28,7 @@ pub(super) fn decide(
         FoundFile::Content(current) if current == content.as_bytes() => Decision::Keep,
         FoundFile::Content(current) => {
             let ours = found.written.get(&path) == Some(&hex::encode(Sha256::digest(current)));
-            let check = format!("FileAvailable-{}", path.to_string_lossy().replace('/', "-"));
+            let check = format!("FileAvailable-{}", dashed(&path));
             if ours {
                 Decision::Replace("its content changes with the configuration".to_owned())
             } else if desired.config.ignores_preflight(&check) {

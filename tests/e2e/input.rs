@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
+use crate::support::components::ECDSA;
 use crate::support::inspect::eventually;
 use crate::support::node::Node;
 use crate::support::picture;
@@ -18,6 +19,17 @@ fn a_taken_port_is_refused_with_the_name_of_its_holder() {
     let run = node.init();
     run.fails(2, &["[Port-10259]", &format!("(pid {})", std::process::id()), "hint: "]);
     assert!(picture(&node.root).is_empty());
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_told_when_all_is_done() {
+    let node = Node::new();
+    node.configure("", &format!("{ECDSA}controlPlaneEndpoint: no-such-name.invalid\n"));
+    let run = node.init().succeeds();
+    let lines: Vec<_> = run.stderr.lines().collect();
+    let at = |sign: &str| lines.iter().position(|line| line.contains(sign)).unwrap_or_else(|| panic!("{}", run.stderr));
+    let told = at("warning: [ControlPlaneEndpoint] controlPlaneEndpoint `no-such-name.invalid` does not resolve");
+    assert!(told < at("done in "), "{}", run.stderr);
 }
 
 #[test]

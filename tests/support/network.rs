@@ -49,7 +49,8 @@ fn current() -> File {
     File::open("/proc/thread-self/ns/net").unwrap()
 }
 
-fn ip(arguments: &str) {
+/// Runs `ip` in the calling thread's network.
+pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split(' ')).output();
     let output = output.expect("`ip` is missing: apt-get install iproute2");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));

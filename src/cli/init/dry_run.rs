@@ -4,29 +4,54 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Decided;
+use super::preflight::Preflight;
 use super::progress::Silent;
 use crate::apply::{Order, apply};
 use crate::cli::Invocation;
 use crate::error::{Context, Fault, Result};
 use crate::host::dry_run::{Describe, WriteTree};
-use crate::phase::{PHASES, URGENT};
+use crate::host::probe::Reach;
+use crate::phase::{PHASES, PREFLIGHT, PREFLIGHT_ABOUT, URGENT};
 use crate::plan::{Action, Decision, Step};
+use crate::preflight::{Severity, Verdict};
 
 pub(super) async fn run(decided: &Decided, out: Option<&Path>, invocation: &Invocation) -> Result<()> {
+    decided.plan.refusals()?;
+    let verdicts = match decided.selection.includes_preflight() {
+        true => verdicts(decided, invocation).await,
+        false => Vec::new(),
+    };
     match out {
         None => {
             apply(&decided.plan, Order::Listed, &Describe, &Silent).await?;
-            describe(decided, invocation);
+            describe(decided, &verdicts, invocation);
             Ok(())
         }
-        Some(out) => write(decided, out, invocation).await,
+        Some(out) => {
+            verdicts.iter().for_each(|verdict| invocation.report.note(verdict.to_string()));
+            write(decided, out, invocation).await
+        }
     }
 }
 
-fn describe(decided: &Decided, invocation: &Invocation) {
+/// As far as they can be known without asking anybody or trying anything. They refuse nothing here.
+async fn verdicts(decided: &Decided, invocation: &Invocation) -> Vec<Verdict> {
+    let preflight = Preflight::look(decided, &invocation.layout, Reach::Reading).await;
+    let is_told = |verdict: &&Verdict| verdict.severity != Severity::Ok || invocation.verbose > 0;
+    preflight.verdicts().iter().filter(is_told).cloned().collect()
+}
+
+fn describe(decided: &Decided, verdicts: &[Verdict], invocation: &Invocation) {
     let report = &invocation.report;
     let config = &decided.desired.config;
     report.line(format!("Kubernetes {}, node `{}`", config.kubernetes_version, config.node.name));
+    if decided.selection.includes_preflight() {
+        report.line(format!("\n{PREFLIGHT}: {PREFLIGHT_ABOUT}"));
+        verdicts.iter().for_each(|verdict| report.line(format!("  {verdict}")));
+        if verdicts.is_empty() {
+            report.line("  nothing is in the way");
+        }
+    }
     // a directory is told once, and only if it is missing
     let mut told = BTreeSet::new();
     let mut is_news = |action: &Action| match action {

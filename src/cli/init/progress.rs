@@ -10,6 +10,7 @@ use super::Output;
 use crate::apply::Observe;
 use crate::cli::report::Report;
 use crate::plan::{Decision, Step};
+use crate::preflight::{Severity, Verdict};
 
 /// Says nothing.
 pub(super) struct Silent;
@@ -56,6 +57,35 @@ impl Progress {
         match self.output {
             Output::Text => self.report.note(text),
             Output::Json => self.event(json!({ "event": "note", "message": text })),
+        }
+    }
+
+    /// One line, or one event, for each verdict; good ones are told to people only with `-v`.
+    pub(super) fn verdicts(&self, verdicts: &[Verdict], verbose: u8) {
+        for verdict in verdicts {
+            match self.output {
+                Output::Text if verdict.severity == Severity::Ok && verbose == 0 => {}
+                Output::Text => self.report.note(verdict.to_string()),
+                Output::Json => self.event(json!({
+                    "event": "verdict",
+                    "check": verdict.check,
+                    "severity": verdict.severity.to_string(),
+                    "message": verdict.message,
+                })),
+            }
+        }
+    }
+
+    /// The end of preflight alone, when nothing refuses.
+    pub(super) fn preflight_summary(&self, verdicts: &[Verdict]) {
+        let warnings = verdicts.iter().filter(|verdict| verdict.severity == Severity::Warning).count();
+        match self.output {
+            Output::Text => {
+                let warnings = if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") };
+                self.report
+                    .line(format!("This machine can run the control plane: {} checks, {warnings}.", verdicts.len()));
+            }
+            Output::Json => self.event(json!({ "event": "done", "warnings": warnings })),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::preflight::Preflight;
 use super::progress::{Progress, Split};
 use super::{Decided, Options, Output, images};
 use crate::apply::{Order, apply};
@@ -9,10 +10,9 @@ use crate::cli::Invocation;
 use crate::error::{Fault, Result};
 use crate::host::lock::InstanceLock;
 use crate::host::perform::Host;
-use crate::host::probe;
+use crate::host::probe::Reach;
 use crate::layout::Layout;
 use crate::phase::URGENT;
-use crate::preflight;
 
 pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invocation) -> Result<()> {
     let begin = Instant::now();
@@ -20,15 +20,12 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
     let desired = &decided.desired;
     let progress = Progress::new(report.clone(), options.output, begin);
 
-    let verdicts = match decided.selection.includes_preflight() {
-        true => preflight::check(desired, &probe::look(layout, desired)?),
-        false => preflight::check(desired, &probe::look(layout, desired)?)
-            .into_iter()
-            .filter(|verdict| verdict.check == "IsPrivilegedUser")
-            .collect(),
-    };
-    for warning in preflight::judge(verdicts, |check| desired.config.ignores_preflight(check))? {
-        report.warning(format!("[{}] {}", warning.check, warning.message));
+    let mut preflight = Preflight::look(decided, layout, Reach::Whole).await;
+    progress.verdicts(preflight.verdicts(), invocation.verbose);
+    preflight.refuse()?;
+    if decided.selection.is_preflight_alone() {
+        progress.preflight_summary(preflight.verdicts());
+        return Ok(());
     }
     let lock = InstanceLock::take(layout)?;
     let obtain_image = images::obtainer(layout, options, report)?;
@@ -45,6 +42,7 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
             .because(error)
             .into(),
     })?;
+    progress.verdicts(&preflight.catch_up(), invocation.verbose);
     let split = progress.split();
     if options.output == Output::Json {
         progress.summary(&split, &layout.admin_kubeconfig().display().to_string());
