@@ -6,6 +6,8 @@ use bootstrap::linux::cgroup::Cgroups;
 use bootstrap::runner::runtime::log::file::Rotation;
 use bootstrap::runner::runtime::{ContainerConfig, ContainerState, Mount, Runtime, RuntimeError, SandboxState};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
 use super::case::{Case, config, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,6 +27,19 @@ async fn a_container_runs_to_its_end() {
     let again = case.runtime.start_container(&container.id).await.unwrap_err();
     assert!(again.to_string().contains("has exited"), "{again}");
     case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_runs_from_a_file_system_that_is_mounted_noexec() {
+    let case = Case::new().await;
+    let state = case.layout.state();
+    mount(Some(&state), &state, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
+    mount(None::<&str>, &state, None::<&str>, flags, None::<&str>).unwrap();
+    let (exit, text) = case.output_of(config("echo hello")).await;
+    umount2(&state, MntFlags::MNT_DETACH).unwrap();
+    case.finish().await;
+    assert_eq!((exit.code, text.as_str()), (0, "hello\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
