@@ -7,6 +7,7 @@ pub mod images;
 pub mod init;
 pub mod logs;
 pub mod phases;
+pub mod profile;
 pub mod ps;
 pub mod report;
 pub mod reset;

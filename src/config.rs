@@ -13,6 +13,7 @@ pub mod file;
 pub mod flags;
 pub mod name;
 pub mod problem;
+pub mod profile;
 pub mod resolve;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{EnvVar, Taint};
 
+use profile::Profile;
+
 use crate::image::policy::PullPolicy;
 use crate::release::Version;
 use crate::secret::Secret;
@@ -31,6 +34,8 @@ use crate::secret::Secret;
 #[derive(Debug, Clone)]
 pub struct Config {
     pub kubernetes_version: Version,
+    /// Already in the fields that it sets.
+    pub profile: Profile,
     pub cluster_name: String,
     pub node: NodeRegistration,
     pub local_api_endpoint: ApiEndpoint,

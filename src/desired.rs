@@ -5,6 +5,7 @@
 pub mod account;
 pub mod component_config;
 pub mod config_file;
+pub mod encryption;
 pub mod image_list;
 pub mod issue;
 pub mod join;
@@ -13,6 +14,7 @@ pub mod manifest;
 pub mod object;
 pub mod patch;
 pub mod pki;
+pub mod profile;
 pub mod template;
 pub mod verify;
 
@@ -29,6 +31,8 @@ pub struct Desired {
     pub certificates: Vec<pki::CertificateFile>,
     pub kubeconfigs: Vec<kubeconfig::KubeconfigFile>,
     pub manifests: Vec<manifest::Manifest>,
+    /// Files that a profile adds.
+    pub profile_files: Vec<profile::ProfileFile>,
     /// What tells a component of the node's HTTP proxies.
     pub proxy_environment: Vec<EnvVar>,
 }
@@ -47,6 +51,7 @@ impl Desired {
                 .into_iter()
                 .map(|manifest| manifest.patched(patches))
                 .collect::<Result<_>>()?,
+            profile_files: profile::files(&config)?,
             proxy_environment: manifest::proxy_environment(facts),
             config,
         })

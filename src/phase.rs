@@ -7,6 +7,7 @@ mod certs;
 mod control_plane;
 mod etcd;
 mod file;
+mod hardening;
 mod images;
 mod kubeconfig;
 mod objects;
@@ -41,6 +42,11 @@ pub const PHASES: &[Phase] = &[
         name: "kubeconfig",
         about: "kubeconfigs of the administrator and the components",
         steps: kubeconfig::steps,
+    },
+    Phase {
+        name: "hardening",
+        about: "what `--profile` adds: audit policy and log, encryption at rest, admission",
+        steps: hardening::steps,
     },
     Phase { name: "images", about: "the images that the control plane runs from", steps: images::steps },
     Phase { name: "etcd", about: "the static pod manifest of etcd", steps: etcd::steps },
@@ -137,6 +143,11 @@ const OPTIONAL: &[&str] = &[
     "certs/etcd-peer",
     "certs/etcd-healthcheck-client",
     "certs/apiserver-etcd-client",
+    "hardening",
+    "hardening/admission",
+    "hardening/audit-policy",
+    "hardening/encryption",
+    "hardening/audit-log",
     "images/etcd",
     "etcd",
     "etcd/local",

@@ -93,6 +93,10 @@ pub enum Action {
         accounts: Accounts,
         allocation: Allocation,
     },
+    /// Makes an EncryptionConfiguration with a new key.
+    WriteEncryptionConfiguration {
+        path: PathBuf,
+    },
     ObtainImage {
         reference: String,
         policy: PullPolicy,
@@ -127,7 +131,9 @@ impl Action {
     /// The file or directory that the action makes, if it makes one.
     pub fn makes(&self) -> Vec<&Path> {
         match self {
-            Action::MakeDirectory { path, .. } | Action::WriteFile { path, .. } => vec![path],
+            Action::MakeDirectory { path, .. }
+            | Action::WriteFile { path, .. }
+            | Action::WriteEncryptionConfiguration { path } => vec![path],
             Action::IssueCertificate { paths, reuse_key: true, .. } => vec![&paths.certificate],
             Action::IssueCertificate { paths, .. } => vec![&paths.key, &paths.certificate],
             Action::WriteServiceAccountKey { public, reuse_key: true, .. } => vec![public],
@@ -259,6 +265,9 @@ impl fmt::Display for Action {
                 };
                 let missing = Database::ALL.map(names).concat();
                 write!(f, "make {}", missing.join(", "))
+            }
+            Action::WriteEncryptionConfiguration { path } => {
+                write!(f, "write {} (mode 0600, a new key)", path.display())
             }
             Action::ObtainImage { reference, policy } => match policy {
                 PullPolicy::Always => write!(f, "pull image {reference}"),

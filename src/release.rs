@@ -165,6 +165,11 @@ impl Version {
         !self.is_before(32)
     }
 
+    /// The API server knows the admission plugin `DenyServiceExternalIPs`.
+    pub fn has_deny_service_external_ips(&self) -> bool {
+        !self.is_before(21)
+    }
+
     pub fn etcd_requests_ephemeral_storage(&self) -> bool {
         (self.minor(), self.0.patch) < (21, 2)
     }

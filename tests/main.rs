@@ -11,6 +11,8 @@ mod dry_run;
 mod e2e;
 /// Golden files.
 mod golden;
+/// Profiles.
+mod hardening;
 /// Images: archives, registries, binaries.
 mod images;
 /// The rules of the architecture.

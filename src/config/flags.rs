@@ -5,6 +5,7 @@
 
 use super::file::{Written, v1beta4};
 use super::problem::{Collector, Origin};
+use super::profile::Profile;
 use crate::secret::Secret;
 
 /// `None` is a flag that was not given. Text as typed; nothing is validated before it is resolved.
@@ -26,6 +27,8 @@ pub struct Flags {
     pub node_name: Option<String>,
     pub patches: Option<String>,
     pub pod_network_cidr: Option<String>,
+    /// No field of the API: it goes together with a file.
+    pub profile: Profile,
     pub service_cidr: Option<String>,
     pub service_dns_domain: Option<String>,
     pub skip_phases: Option<Vec<String>>,

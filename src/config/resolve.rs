@@ -19,6 +19,7 @@ use super::facts::Facts;
 use super::file::{self, FileInput, Written, v1beta4};
 use super::flags::Flags;
 use super::problem::{Collector, Problem, Problems};
+use super::profile::Profile;
 use super::{Config, Dns, EncryptionAlgorithm, defaults, name};
 use crate::image::reference::Reference;
 use crate::secret::Secret;
@@ -41,7 +42,7 @@ pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<
     let mut resolver = Resolver { problems: collector, warnings, facts };
     let config = resolver.config(written);
     match config {
-        Some(config) if resolver.problems.list.is_empty() => Ok(config),
+        Some(config) if resolver.problems.list.is_empty() => Ok(flags.profile.applied_to(config)),
         _ => Err(Problems::new(name, resolver.problems.list)),
     }
 }
@@ -125,6 +126,7 @@ impl Resolver<'_> {
 
         Some(Config {
             kubernetes_version: kubernetes_version?,
+            profile: Profile::None,
             cluster_name,
             node: node?,
             local_api_endpoint: local_api_endpoint?,

@@ -15,6 +15,9 @@ use crate::error::{Context as _, Result};
 const TEMPLATES: &[(&str, &str)] = &[
     ("component-configs/kube-proxy.yaml", include_str!("../../templates/component-configs/kube-proxy.yaml")),
     ("component-configs/kubelet.yaml", include_str!("../../templates/component-configs/kubelet.yaml")),
+    ("hardening/admission.yaml", include_str!("../../templates/hardening/admission.yaml")),
+    ("hardening/audit-policy.yaml", include_str!("../../templates/hardening/audit-policy.yaml")),
+    ("hardening/encryption.yaml", include_str!("../../templates/hardening/encryption.yaml")),
     ("manifests/static-pod.yaml", include_str!("../../templates/manifests/static-pod.yaml")),
     // no YAML: what goes in here is checked where it comes from
     ("objects/Corefile", include_str!("../../templates/objects/Corefile")),

@@ -21,7 +21,9 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
     let (key, public) = pki::service_account_paths(config);
     let kubeconfigs = desired.kubeconfigs.iter().map(|file| file.path());
     let manifests = desired.manifests.iter().map(|manifest| phase::manifest_path(manifest.component));
-    let paths: Vec<PathBuf> = certificates.chain([key, public]).chain(kubeconfigs).chain(manifests).collect();
+    let profile_files = desired.profile_files.iter().map(|file| PathBuf::from(file.path));
+    let paths: Vec<PathBuf> =
+        certificates.chain([key, public]).chain(kubeconfigs).chain(profile_files).chain(manifests).collect();
 
     let mut files = BTreeMap::new();
     for path in paths {

@@ -55,6 +55,13 @@ async fn make(algorithm: EncryptionAlgorithm, steps: Vec<oneshot::Sender<Result<
     }
 }
 
+/// Fresh from the kernel's random number generator.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    Ok(bytes)
+}
+
 /// A certificate's serial number: 1 to 2^63 − 2, uniform [1.4].
 pub fn serial() -> Result<u64> {
     loop {

@@ -12,6 +12,7 @@ use super::wait::Wait;
 use super::writer::Writer;
 use crate::api::{ApiServer, Endpoint};
 use crate::apply::Perform;
+use crate::config::profile;
 use crate::desired::account::Database;
 use crate::desired::manifest::Manifest;
 use crate::desired::pki::Authority;
@@ -53,6 +54,7 @@ impl<'a> Host<'a> {
     /// What a step is about to make and is not there, missing parents first.
     fn about_to_make(&self, step: &Step) -> Vec<Made> {
         let data_dir = self.desired.config.etcd.local().map(|member| member.data_dir.as_path());
+        let is_tree = |path: &Path| Some(path) == data_dir || path == Path::new(profile::AUDIT_LOGS);
         let mut made = Vec::new();
         let mut add = |kind, path: &Path| {
             made.push(Made { phase: step.phase.to_owned(), kind, path: path.to_owned() });
@@ -88,7 +90,7 @@ impl<'a> Host<'a> {
             }
             let is_empty = || std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
             match is_directory {
-                true if Some(path) == data_dir && (!place.exists() || is_empty()) => add(MadeKind::Tree, path),
+                true if is_tree(path) && (!place.exists() || is_empty()) => add(MadeKind::Tree, path),
                 true if !place.exists() => add(MadeKind::Directory, path),
                 false if !place.exists() => add(MadeKind::File, path),
                 _ => {}
@@ -172,8 +174,12 @@ impl Perform for Host<'_> {
 
     async fn perform(&self, step: &Step, action: &Action) -> Result<()> {
         if self.writer.perform(step, action).await? {
-            if let Action::WriteFile { path, content, .. } = action {
-                self.journal.wrote(path, content.as_bytes())?;
+            match action {
+                Action::WriteFile { path, content, .. } => self.journal.wrote(path, content.as_bytes())?,
+                Action::WriteEncryptionConfiguration { path } => {
+                    self.journal.wrote(path, &self.writer.read(path)?)?;
+                }
+                _ => {}
             }
             return Ok(());
         }

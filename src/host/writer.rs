@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::keys::{self, KeyPool};
 use crate::config::EncryptionAlgorithm;
 use crate::desired::issue::{self, BACK_DATE, Key, SigningAuthority};
-use crate::desired::kubeconfig;
 use crate::desired::pki::CertificateFile;
+use crate::desired::{encryption, kubeconfig};
 use crate::error::{Context, Result};
 use crate::files::{self, Durability};
 use crate::layout::{Layout, PUBLIC_FILE, SECRET_FILE};
@@ -74,6 +74,10 @@ impl Writer {
                     issue::leaf(&file.client, &key, &signer, signer.not_before(), self.now, keys::serial()?)?;
                 let text = kubeconfig::render(file, signer.certificate_pem(), &certificate, &key.to_pem())?;
                 self.write(&file.path(), text.into_bytes(), SECRET_FILE).await?;
+            }
+            Action::WriteEncryptionConfiguration { path } => {
+                let configuration = encryption::configuration(&keys::random()?)?;
+                self.write(path, configuration.reveal().into(), SECRET_FILE).await?;
             }
             _ => return Ok(false),
         }

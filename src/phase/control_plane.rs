@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file;
+use super::{file, hardening};
 use crate::desired::Desired;
 use crate::desired::manifest::{Component, Manifest};
 use crate::layout;
@@ -27,7 +27,9 @@ pub(super) fn steps(desired: &Desired, found: &Found) -> Vec<Step> {
                     "sa",
                 ]
                 .map(|name| format!("certs/{name}"))
-                .to_vec(),
+                .into_iter()
+                .chain(hardening::NEEDED_BY_API_SERVER.map(str::to_owned))
+                .collect(),
                 // they can do nothing before the API server answers, and would only take its CPU time
                 Component::ControllerManager => needs_of(&["kubeconfig/controller-manager", "certs/front-proxy-ca"]),
                 Component::Scheduler => needs_of(&["kubeconfig/scheduler"]),
@@ -55,7 +57,10 @@ pub(super) fn step(
     needs: &[&str],
 ) -> Step {
     let path = manifest_path(manifest.component);
-    let (decision, mut actions) = file::decide(desired, found, path, layout::SECRET_FILE, manifest.yaml.clone());
+    let (decision, mut actions) = match hardening::refusal_to_drop_encryption(manifest, found) {
+        Some(reason) => (Decision::Refuse(reason), Vec::new()),
+        None => file::decide(desired, found, path, layout::SECRET_FILE, manifest.yaml.clone()),
+    };
     if !matches!(decision, Decision::Keep) {
         let directories = host_directories(manifest)
             .map(|path| Action::MakeDirectory { path, mode: layout::PUBLIC_DIRECTORY })

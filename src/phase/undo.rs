@@ -34,7 +34,7 @@ pub enum MadeKind {
     File,
     /// Removed only when nothing is in it any more.
     Directory,
-    /// A directory whose whole content is the control plane's: etcd's data.
+    /// A directory whose whole content is the control plane's: etcd's data, audit logs.
     Tree,
     /// The entry of that name in a file of users or groups, which is not ours.
     Account(String),

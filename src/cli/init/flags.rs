@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::profile::ProfileName;
 use crate::config::flags::Flags;
+use crate::config::profile::Profile;
 use crate::secret::Secret;
 
 /// Flags that say what the cluster is to be; each stands for a field of the configuration file [5.1].
@@ -56,6 +58,9 @@ pub(in crate::cli) struct ConfigFlags {
     /// Addresses of pods
     #[arg(long, value_name = "CIDR[,CIDR]")]
     pod_network_cidr: Option<String>,
+    /// Set what a hardening benchmark asks for: cis (CIS Kubernetes Benchmark 1.12)
+    #[arg(long, value_name = "NAME")]
+    profile: Option<ProfileName>,
     /// Addresses of services [default: 10.96.0.0/12]
     #[arg(long, value_name = "CIDR[,CIDR]")]
     service_cidr: Option<String>,
@@ -96,6 +101,7 @@ impl ConfigFlags {
             node_name: flags.node_name,
             patches: flags.patches,
             pod_network_cidr: flags.pod_network_cidr,
+            profile: flags.profile.map_or(Profile::None, Profile::from),
             service_cidr: flags.service_cidr,
             service_dns_domain: flags.service_dns_domain,
             skip_phases: flags.skip_phases,
