@@ -97,6 +97,13 @@ pub enum Action {
     WriteEncryptionConfiguration {
         path: PathBuf,
     },
+    /// Gives a directory, without what is below, to a user and a group.
+    GiveDirectory {
+        path: PathBuf,
+        owner: &'static str,
+        user: u32,
+        group: u32,
+    },
     ObtainImage {
         reference: String,
         policy: PullPolicy,
@@ -268,6 +275,9 @@ impl fmt::Display for Action {
             }
             Action::WriteEncryptionConfiguration { path } => {
                 write!(f, "write {} (mode 0600, a new key)", path.display())
+            }
+            Action::GiveDirectory { path, owner, .. } => {
+                write!(f, "give directory {} to {owner}:{owner}", path.display())
             }
             Action::ObtainImage { reference, policy } => match policy {
                 PullPolicy::Always => write!(f, "pull image {reference}"),

@@ -127,6 +127,8 @@ fn a_wrong_command_line_is_refused() {
         (&["init", "--skip-phases=cert"], &["there is no phase `cert`", "bootstrap phases"]),
         (&["init", "phase", "etcd/remote"], &["there is no phase `etcd/remote`"]),
         (&["init", "--out=/nowhere"], &["--dry-run"]),
+        (&["init", "--profile=pci"], &["--profile", "cis"]),
+        (&["init", "--profile=cis", "--feature-gates=RootlessControlPlane=true"], &["--feature-gates", "CIS 1.1.19"]),
         (&["init", "--config=/no/such/file"], &["/no/such/file"]),
         (
             &["init", "--config=/dev/null", "--cert-dir=/x", "--patches=/y"],

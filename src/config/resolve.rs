@@ -39,7 +39,7 @@ pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<
     let ignored = written.others.iter().chain(&written.foreign);
     let ignored = ignored.map(|document| format!("{}; the document is ignored", place(document)));
     let warnings = deprecated.chain(ignored).collect();
-    let mut resolver = Resolver { problems: collector, warnings, facts };
+    let mut resolver = Resolver { problems: collector, warnings, facts, profile: flags.profile };
     let config = resolver.config(written);
     match config {
         Some(config) if resolver.problems.list.is_empty() => Ok(flags.profile.applied_to(config)),
@@ -52,6 +52,7 @@ struct Resolver<'a> {
     problems: Collector,
     warnings: Vec<String>,
     facts: &'a Facts,
+    profile: Profile,
 }
 
 impl Resolver<'_> {
@@ -115,6 +116,7 @@ impl Resolver<'_> {
         self.check_image("imageRepository", &image_repository, "name", "tag");
         let dns = self.dns(dns, dns_skipped, &image_repository);
         self.check_gates(&feature_gates);
+        self.check_profile(&feature_gates);
         let encryption_algorithm = self.algorithm(&encryption_algorithm, &feature_gates);
         let (leaf, ca) = self.validity(certificate_validity_period, ca_certificate_validity_period);
         let etcd = self.etcd(etcd, &image_repository);
@@ -199,6 +201,15 @@ impl Resolver<'_> {
             self.problems.invalid(field, &ignored.join(","), "`all` cannot stand beside other names");
         }
         ignored
+    }
+
+    /// The one gate that gives files of the PKI to others than root.
+    fn check_profile(&mut self, gates: &BTreeMap<String, bool>) {
+        if self.profile == Profile::Cis && gates.get("RootlessControlPlane") == Some(&true) {
+            let message = "Forbidden: cannot stand beside `--profile=cis`, which leaves every file of the PKI to root \
+                           (CIS 1.1.19)";
+            self.problems.add("featureGates.RootlessControlPlane", message);
+        }
     }
 
     /// `encryptionAlgorithm`, which the older gate `PublicKeysECDSA` overrides [1.5].

@@ -52,6 +52,16 @@ pub struct Group {
 pub struct Accounts {
     pub users: &'static [&'static str],
     pub groups: &'static [Group],
+    pub existing: Existing,
+}
+
+/// What of an account that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refused unless it is as it would be made.
+    MustFit,
+    /// Used as it is: only its name and its id matter.
+    Taken,
 }
 
 /// What the files say, before anything is added.
@@ -140,7 +150,7 @@ pub fn allocate(accounts: &Accounts, databases: &Databases) -> Result<Allocation
         identities.users.insert((*name).to_owned(), id);
     }
 
-    if misfits.is_empty() {
+    if misfits.is_empty() || accounts.existing == Existing::Taken {
         return Ok(Allocation { identities, missing_users, missing_groups });
     }
     Err(Fault::usage(misfits.join("; ")).hint("remove these accounts to have them made anew").into())
@@ -233,6 +243,7 @@ mod tests {
             Group { name: "b", members: &["b"] },
             Group { name: "readers", members: &["a", "b"] },
         ],
+        existing: Existing::MustFit,
     };
 
     fn databases(passwd: &str, group: &str) -> Databases {
@@ -276,6 +287,10 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
+        let taken = Accounts { existing: Existing::Taken, ..ACCOUNTS };
+        let allocation = allocate(&taken, &databases(passwd, "a:x:100:a\nb:x:102:a\n")).unwrap();
+        assert_eq!((allocation.identities.users["a"], allocation.identities.groups["a"]), (1000, 100));
+        assert!(allocation.missing_users.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::account::{Accounts, Existing, Group};
 use super::template;
 use crate::config::Config;
 use crate::config::profile::{ADMISSION, AUDIT_POLICY, ENCRYPTION};
@@ -11,6 +12,11 @@ use crate::error::Result;
 
 /// Values for a template that says everything itself.
 const NO_HOLES: BTreeMap<&str, &str> = BTreeMap::new();
+
+/// Who owns etcd's data (item 1.1.12). Distributions' packages of etcd make the same user, and theirs will do.
+pub const ETCD: Accounts =
+    Accounts { users: &[ETCD_NAME], groups: &[Group { name: ETCD_NAME, members: &[] }], existing: Existing::Taken };
+pub const ETCD_NAME: &str = "etcd";
 
 /// A file of the profile that the API server is told of.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::journal;
-use crate::desired::{Desired, pki};
+use super::{journal, users};
+use crate::desired::{Desired, pki, profile};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase;
@@ -42,5 +42,9 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
         let denied = denied.map(std::io::Error::kind).any(|kind| kind == ErrorKind::PermissionDenied);
         if denied { Ok(BTreeMap::new()) } else { Err(error) }
     })?;
-    Ok(Found { files, written, now })
+    let etcd_owner = match config.gives_etcd_its_data() {
+        true => Some(users::look(layout, &profile::ETCD)?),
+        false => None,
+    };
+    Ok(Found { files, written, etcd_owner, now })
 }

@@ -136,10 +136,13 @@ fn lock(layout: &Layout) -> Result<File> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::desired::account::Group;
+    use crate::desired::account::{Existing, Group};
 
-    const ACCOUNTS: Accounts =
-        Accounts { users: &["kubeadm-x"], groups: &[Group { name: "kubeadm-x", members: &["kubeadm-x"] }] };
+    const ACCOUNTS: Accounts = Accounts {
+        users: &["kubeadm-x"],
+        groups: &[Group { name: "kubeadm-x", members: &["kubeadm-x"] }],
+        existing: Existing::MustFit,
+    };
 
     #[test]
     fn accounts_are_made_once_and_removed_alone() {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::desired::account::Allocation;
+
 /// A file that a plan may have to keep, replace or refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundFile {
@@ -20,6 +22,8 @@ pub struct Found {
     pub files: BTreeMap<PathBuf, FoundFile>,
     /// What this instance wrote earlier, with the SHA-256 of its content in hexadecimal.
     pub written: BTreeMap<PathBuf, String>,
+    /// Who is to own etcd's data, where somebody else than root is.
+    pub etcd_owner: Option<Allocation>,
     pub now: Timestamp,
 }
 
