@@ -1,6 +1,7 @@
 //! The command line: one short file per command; clap's types stay in here.
 
 pub mod age;
+pub mod audit;
 pub mod config;
 pub mod describe;
 pub mod images;
@@ -63,6 +64,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// List the containers
     Ps(ps::PsArgs),
+    /// Check what runs against a hardening benchmark
+    Audit(audit::AuditArgs),
     /// Stop one container; its pod's restart policy then applies
     Stop(stop::StopArgs),
     /// Print, check and migrate configurations, and list and pull their images
@@ -114,6 +117,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Describe(args) => describe::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
+        Command::Audit(args) => audit::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),
         Command::Config(args) => config::run(args, &context),
         Command::Images(args) => images::run(args, &context),

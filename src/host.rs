@@ -3,6 +3,7 @@
 //! Effects only; what to do was decided above. `host` knows nothing of the runner's inside: it talks to a runner
 //! through `control`, as everybody does.
 
+pub mod audit;
 pub mod daemon;
 pub mod diagnosis;
 pub mod dry_run;

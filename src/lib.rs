@@ -13,6 +13,7 @@
 
 pub mod cli;
 
+pub mod audit;
 pub mod config;
 pub mod desired;
 pub mod phase;

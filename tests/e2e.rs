@@ -6,6 +6,7 @@ mod cluster;
 mod commands;
 mod dry_run;
 mod failures;
+mod hardening;
 mod input;
 mod interrupted;
 mod kills;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules that decide: they touch no file, clock, network, runtime or kernel interface.
 const PURE: &[&str] = &[
+    "audit",
     "config",
     "desired",
     "phase",
