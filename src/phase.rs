@@ -16,7 +16,7 @@ pub mod undo;
 mod wait_control_plane;
 
 pub use control_plane::manifest_path;
-pub use file::dashed;
+pub use file::{dashed, foreign};
 
 use crate::desired::Desired;
 use crate::error::{Fault, Result};

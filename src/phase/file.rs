@@ -13,6 +13,15 @@ pub fn dashed(path: &Path) -> String {
     path.to_string_lossy().replace('/', "-")
 }
 
+/// Why a file is refused that somebody else wrote, or changed since.
+pub fn foreign(path: &Path) -> String {
+    let (shown, check) = (path.display(), dashed(path));
+    format!(
+        "`{shown}` exists and init did not write it as it is now \
+         (`--ignore-preflight-errors=FileAvailable-{check}` replaces it)"
+    )
+}
+
 /// What becomes of `path` when it should hold `content`. A file that somebody else wrote, or changed since, is
 /// refused unless preflight's `FileAvailable-…` is ignored by name [6.2].
 pub(super) fn decide(
@@ -34,10 +43,7 @@ pub(super) fn decide(
             } else if desired.config.ignores_preflight(&check) {
                 Decision::Replace(format!("`{check}` is ignored"))
             } else {
-                Decision::Refuse(format!(
-                    "`{}` exists and init did not write it as it is now (`--ignore-preflight-errors={check}` replaces it)",
-                    path.display()
-                ))
+                Decision::Refuse(foreign(&path))
             }
         }
     };

@@ -16,14 +16,15 @@ pub(super) fn manifests(given: &Given) -> Vec<Finding> {
     let judge = |(path, step): (PathBuf, &Step)| {
         let shown = path.display();
         let finding = match &step.decision {
+            Decision::Refuse(reason) if *reason != phase::foreign(&path) => return None,
             Decision::Refuse(_) => Finding::error(format!("`{shown}` exists, and init did not write it as it is now")),
             Decision::Create => Finding::ok(format!("`{shown}` is not there yet")),
             Decision::Replace(_) => Finding::ok(format!("`{shown}` is replaced")),
             Decision::Keep | Decision::Do => Finding::ok(format!("`{shown}` stays as it is")),
         };
-        finding.about(dashed(&path))
+        Some(finding.about(dashed(&path)))
     };
-    let mut findings: Vec<_> = planned.map(judge).collect();
+    let mut findings: Vec<_> = planned.filter_map(judge).collect();
     if given.machine.has_stray_etcd_manifest {
         let path = phase::manifest_path(Component::Etcd);
         let message = format!("`{}` exists, and would be run although etcd is external", path.display());
@@ -42,8 +43,11 @@ fn manifest_of(step: &Step) -> Option<PathBuf> {
 
 /// What else the plan refuses. It cannot be ignored: there would be no certificate to go on with.
 pub(super) fn fit(given: &Given) -> Vec<Finding> {
-    let refused = given.plan.steps.iter().filter(|step| manifest_of(step).is_none()).filter_map(|step| {
+    let refused = given.plan.steps.iter().filter_map(|step| {
         let Decision::Refuse(reason) = &step.decision else { return None };
+        if manifest_of(step).is_some_and(|path| *reason == phase::foreign(&path)) {
+            return None;
+        }
         Some(Finding::refusal(format!("{}: {reason}", step.name())))
     });
     or_ok(refused.collect(), || "nothing that is there is in the way".to_owned())

@@ -164,8 +164,10 @@ fn flags() -> BTreeMap<String, Option<String>> {
 fn every_flag_is_on_the_page_with_its_field() {
     let (defaults, mut flags) = (defaults(), flags());
     let fields: BTreeMap<_, _> = newer().into_iter().flat_map(|(_, fields)| fields).collect();
-    // the file itself; and a flag of the command rather than of the cluster
-    assert!(flags.remove("--config").is_some());
+    // the file itself, what adds to it, and a flag of the command rather than of the cluster
+    for flag in ["--config", "--profile"] {
+        assert!(flags.remove(flag).is_some(), "{flag}");
+    }
     flags.insert("--dry-run".to_owned(), None);
     let mut told = BTreeSet::new();
     for row in rows("Flags") {

@@ -59,7 +59,7 @@ pub(in crate::cli) struct ConfigFlags {
     #[arg(long, value_name = "CIDR[,CIDR]")]
     pod_network_cidr: Option<String>,
     /// Set what a hardening benchmark asks for: cis (CIS Kubernetes Benchmark 1.12)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
     profile: Option<ProfileName>,
     /// Addresses of services [default: 10.96.0.0/12]
     #[arg(long, value_name = "CIDR[,CIDR]")]
