@@ -186,6 +186,11 @@ pub struct Arg {
     pub value: String,
 }
 
+/// The value that counts when a flag is repeated: the last.
+pub fn last<'a>(args: &'a [Arg], name: &str) -> Option<&'a str> {
+    args.iter().rev().find(|arg| arg.name == name).map(|arg| arg.value.as_str())
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPathMount {
     pub name: String,

@@ -13,6 +13,7 @@ use bootstrap::plan::found::{Found, FoundFile};
 use bootstrap::plan::{Decision, Plan};
 
 use crate::manifests::facts;
+use crate::support::Bootstrap;
 
 pub(crate) fn desired(profile: Profile, version: &str, fields: &str) -> Desired {
     let text = format!(
@@ -93,4 +94,24 @@ fn an_edited_audit_policy_is_kept_while_it_is_one() {
     assert_eq!(decide("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"), Some(Decision::Keep));
     refused(decide("rules: none"), AUDIT_POLICY);
     refused(decide("kind: Pod"), AUDIT_POLICY);
+}
+
+#[test]
+fn what_config_print_makes_of_the_profile_is_the_profile() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixed = ["--node-name=n1", "--profile=cis"];
+    let print = |more: &[&str]| Bootstrap::new(["config", "print"].iter().chain(more)).run().succeeds().stdout;
+    let address = "--apiserver-advertise-address=10.0.0.5";
+    let printed = print(&[fixed[0], fixed[1], address]);
+    let file = directory.path().join("config.yaml");
+    std::fs::write(&file, &printed).unwrap();
+    let config = format!("--config={}", file.display());
+    assert_eq!(print(&[fixed[0], fixed[1], &config]), printed);
+    assert_eq!(print(&[fixed[0], &config]), printed);
+    let root = format!("--root={}", directory.path().display());
+    for profile in [Some("--profile=cis"), None] {
+        let arguments = ["init", "--dry-run", &config, &root].into_iter().chain(profile);
+        let plan = Bootstrap::new(arguments).run().succeeds().stdout;
+        assert!(plan.contains("write /etc/kubernetes/hardening/encryption.yaml (mode 0600, a new key)"), "{plan}");
+    }
 }

@@ -6,7 +6,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Arg, Component, Config, HostPathMount};
+use super::{Arg, Component, Config, HostPathMount, last};
 
 /// What the control plane gets beyond kubeadm's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,10 +114,17 @@ impl Profile {
             of.component(&mut config).extra_args.splice(0..0, args);
             config.warnings.append(&mut warnings);
         }
-        let volumes = volumes(&config);
-        config.api_server.component.extra_volumes.extend(volumes);
+        for volume in volumes(&config) {
+            let all = &mut config.api_server.component.extra_volumes;
+            if all.iter().all(|other| other.name != volume.name) {
+                all.push(volume);
+            }
+        }
         // or no certificate of a kubelet could stand the API server's look at it (item 1.2.5)
-        let kubelet = config.component_configs.kubelet.get_or_insert_default();
+        let kubelet = config.component_configs.kubelet.get_or_insert_with(|| {
+            let head = [("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")];
+            head.into_iter().map(|(field, value)| (field.to_owned(), Json::from(value))).collect()
+        });
         kubelet.entry("serverTLSBootstrap").or_insert(Json::Bool(true));
         config
     }
@@ -201,11 +208,11 @@ fn volumes(config: &Config) -> Vec<HostPathMount> {
 }
 
 impl Config {
-    /// The API server reads this file of the profile.
+    /// The API server reads this file of a profile; so it does too with what `config print` has made of the profile.
     pub fn uses_profile_file(&self, path: &str) -> bool {
         let flags = [ADMISSION_FLAG, AUDIT_POLICY_FLAG, ENCRYPTION_FLAG];
         let args = &self.api_server.component.extra_args;
-        self.profile != Profile::None && flags.iter().any(|flag| last(args, flag) == Some(path))
+        flags.iter().any(|flag| last(args, flag) == Some(path))
     }
 
     /// etcd's data directory belongs to a user of its own.
@@ -215,14 +222,8 @@ impl Config {
 
     /// The API server writes its audit log where the profile wants it.
     pub fn writes_profile_audit_log(&self) -> bool {
-        let args = &self.api_server.component.extra_args;
-        self.profile != Profile::None && last(args, AUDIT_LOG_FLAG) == Some(AUDIT_LOG)
+        last(&self.api_server.component.extra_args, AUDIT_LOG_FLAG) == Some(AUDIT_LOG)
     }
-}
-
-/// The value that counts when a flag is repeated: the last.
-fn last<'a>(args: &'a [Arg], name: &str) -> Option<&'a str> {
-    args.iter().rev().find(|arg| arg.name == name).map(|arg| arg.value.as_str())
 }
 
 #[cfg(test)]

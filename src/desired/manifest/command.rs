@@ -1,6 +1,7 @@
 //! The command of a component: its defaults and the user's `extraArgs` in one list [3.3].
 
 use crate::config::Arg;
+pub(super) use crate::config::last;
 use crate::release::Version;
 
 /// Flags that a component gets without the user's doing, by name.
@@ -35,11 +36,6 @@ impl Defaults {
 
 fn by_name(a: &Arg, b: &Arg) -> std::cmp::Ordering {
     (&a.name, &a.value).cmp(&(&b.name, &b.value))
-}
-
-/// The value that counts when a flag is repeated: the last.
-pub(super) fn last<'a>(args: &'a [Arg], name: &str) -> Option<&'a str> {
-    args.iter().rev().find(|arg| arg.name == name).map(|arg| arg.value.as_str())
 }
 
 #[cfg(test)]
