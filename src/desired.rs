@@ -10,6 +10,7 @@ pub mod image_list;
 pub mod issue;
 pub mod join;
 pub mod kubeconfig;
+pub mod kubelet;
 pub mod manifest;
 pub mod object;
 pub mod patch;
@@ -22,7 +23,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::config::Config;
 use crate::config::facts::Facts;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 
 /// Everything that init makes, as far as it can be known before it is made.
 #[derive(Debug)]
@@ -33,27 +34,67 @@ pub struct Desired {
     pub manifests: Vec<manifest::Manifest>,
     /// Files that a profile adds.
     pub profile_files: Vec<profile::ProfileFile>,
+    /// What a kubelet on this node reads.
+    pub kubelet_files: Vec<kubelet::KubeletFile>,
     /// What tells a component of the node's HTTP proxies.
     pub proxy_environment: Vec<EnvVar>,
+    /// For the objects, which are made when all else is done.
+    pub patches: Vec<patch::PatchFile>,
+    /// The patches that have changed something.
+    pub applied_patches: Vec<patch::Applied>,
 }
 
 impl Desired {
     /// `patches` are the files of `patches.directory`, in the order of application.
     pub fn new(config: Config, facts: &Facts, patches: &[patch::PatchFile]) -> Result<Desired> {
-        patch::check(patches)?;
-        // the objects that carry these are made when all else is done: too late to find out
-        component_config::kubelet(&config)?;
         component_config::kube_proxy(&config)?;
+        let manifests = manifest::manifests(&config, facts)?;
+        let mut patched = Patched::default();
+        let manifests = manifests.into_iter().filter_map(|manifest| patched.keep(manifest.patched(patches))).collect();
+        let kubelet_files = patched.keep(kubelet::files(&config, facts, patches)).unwrap_or_default();
+        // the objects that carry these are made when all else is done: too late to find out
+        patched.keep(object::coredns(&config, patches));
+        let applied_patches = patched.finish()?;
         Ok(Desired {
             certificates: pki::certificates(&config),
             kubeconfigs: kubeconfig::kubeconfigs(&config),
-            manifests: manifest::manifests(&config, facts)?
-                .into_iter()
-                .map(|manifest| manifest.patched(patches))
-                .collect::<Result<_>>()?,
+            manifests,
             profile_files: profile::files(&config)?,
+            kubelet_files,
             proxy_environment: manifest::proxy_environment(facts),
+            patches: patches.to_vec(),
+            applied_patches,
             config,
         })
+    }
+}
+
+/// Gathers what patches have done, and everything that is wrong with them.
+#[derive(Default)]
+struct Patched {
+    applied: Vec<patch::Applied>,
+    problems: Vec<anyhow::Error>,
+}
+
+impl Patched {
+    fn keep<T>(&mut self, patched: Result<(T, Vec<patch::Applied>)>) -> Option<T> {
+        match patched {
+            Ok((value, applied)) => {
+                self.applied.extend(applied);
+                Some(value)
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Vec<patch::Applied>> {
+        if self.problems.len() > 1 {
+            let told: Vec<_> = self.problems.iter().map(crate::error::chain_of).collect();
+            return Err(Fault::usage(told.join("; ")).into());
+        }
+        self.problems.pop().map_or(Ok(self.applied), Err)
     }
 }

@@ -27,6 +27,8 @@ pub mod port {
 pub const KUBERNETES: &str = "/etc/kubernetes";
 /// kubeadm's default `certificatesDir`.
 pub const PKI: &str = "/etc/kubernetes/pki";
+/// The kubelet's directory.
+pub const KUBELET: &str = "/var/lib/kubelet";
 /// kubeadm's default etcd `dataDir`.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 /// State that survives a boot.

@@ -10,6 +10,7 @@ mod file;
 mod hardening;
 mod images;
 mod kubeconfig;
+mod kubelet_start;
 mod objects;
 mod runner_start;
 pub mod undo;
@@ -54,6 +55,11 @@ pub const PHASES: &[Phase] = &[
         name: "control-plane",
         about: "the static pod manifests of the control plane's components",
         steps: control_plane::steps,
+    },
+    Phase {
+        name: "kubelet-start",
+        about: "flags and configuration for a kubelet; none is started",
+        steps: kubelet_start::steps,
     },
     Phase { name: "runner-start", about: "the static pod runner, in the background", steps: runner_start::steps },
     Phase {
@@ -133,8 +139,7 @@ impl Selection {
 }
 
 /// Phases of kubeadm that have nothing to do here; to skip them is no mistake.
-const FOREIGN: &[&str] =
-    &["kubelet-start", "upload-certs", "mark-control-plane", "kubelet-finalize", "show-join-command"];
+const FOREIGN: &[&str] = &["upload-certs", "mark-control-plane", "kubelet-finalize", "show-join-command"];
 
 /// Steps that a configuration may leave out; to skip or to name them is no mistake then.
 const OPTIONAL: &[&str] = &[

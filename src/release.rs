@@ -79,6 +79,26 @@ impl Version {
         self.images().3
     }
 
+    /// kubeadm tells the kubelet that image, so that it is not collected as garbage [5.5, 14].
+    pub fn kubelet_is_told_pause_image(&self) -> bool {
+        self.is_before(35)
+    }
+
+    /// The kubelet takes the container runtime's socket from its configuration and not from a flag [4.8].
+    pub fn kubelet_reads_socket_from_file(&self) -> bool {
+        !self.is_before(34)
+    }
+
+    /// The kubelet runs Docker unless it is told of another container runtime [14].
+    pub fn kubelet_knows_docker(&self) -> bool {
+        self.is_before(24)
+    }
+
+    /// Nodes of the control plane carry the older label beside the newer one [14].
+    pub fn has_master_label(&self) -> bool {
+        self.is_before(24)
+    }
+
     /// What the name of the kubelets' ConfigMap ends in [5.7].
     pub fn kubelet_config_suffix(&self) -> String {
         if self.is_before(24) { format!("-1.{}", self.minor()) } else { String::new() }

@@ -15,10 +15,14 @@ mod golden;
 mod hardening;
 /// Images: archives, registries, binaries.
 mod images;
+/// A kubelet's files.
+mod kubelet;
 /// The rules of the architecture.
 mod layers;
 /// Static pod manifests and API objects.
 mod manifests;
+/// Patches, compared with kubectl.
+mod patches;
 /// What init looks at before it does anything.
 mod preflight;
 /// Wrong input.

@@ -23,6 +23,7 @@ pub(crate) fn facts() -> Facts {
         ca_directories: vec!["/etc/ca-certificates".into()],
         external_ca: false,
         identities: None,
+        systemd_resolved: false,
         proxy_environment: vec![("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())],
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         token_seed: TokenSeed::new([0; 32]),
@@ -43,6 +44,7 @@ pub(crate) fn late() -> Late {
         ca_certificate_pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
         now: facts().now,
         proxy_environment: manifest::proxy_environment(&facts()),
+        patches: Vec::new(),
     }
 }
 
@@ -119,7 +121,7 @@ fn no_manifest_has_a_key_that_a_pod_does_not_have() {
 }
 
 /// Drops what means nothing: null and `{}`.
-fn without_nothing(value: Value) -> Value {
+pub(crate) fn without_nothing(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()

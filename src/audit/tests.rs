@@ -24,6 +24,7 @@ fn facts(profile: Profile, version: &str, fields: &str) -> Facts {
         loopback_address: None,
         ca_directories: Vec::new(),
         external_ca: false,
+        systemd_resolved: false,
         identities: None,
         proxy_environment: Vec::new(),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),

@@ -3,6 +3,7 @@
 mod dry_run;
 pub(super) mod flags;
 mod images;
+mod patches;
 mod preflight;
 mod progress;
 mod run;
@@ -17,7 +18,7 @@ use super::config::read_config;
 use super::images::pull::RegistryArgs;
 use crate::config::Config;
 use crate::config::resolve::resolve;
-use crate::desired::Desired;
+use crate::desired::{Desired, patch};
 use crate::error::{Fault, Result};
 use crate::host::{facts, found};
 use crate::phase::{self, Selection};
@@ -103,7 +104,11 @@ fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Res
     }
     facts.external_ca = facts::has_external_ca(&invocation.layout, &config.certificates_dir);
     let patches = config.patches_directory.as_deref().map(facts::patches).transpose()?.unwrap_or_default();
+    for sentence in patch::passed_over(&patches)? {
+        invocation.report.warning(format!("patches.directory: {sentence}"));
+    }
     let desired = Desired::new(config, &facts, &patches)?;
+    patches::tell(&desired, options.dry_run || desired.config.dry_run, invocation)?;
     let found = found::look(&invocation.layout, &desired, facts.now)?;
     let everything = phase::plan(&desired, &found, &Selection::default());
     let known: Vec<_> = everything.steps.iter().map(|step| step.name()).collect();

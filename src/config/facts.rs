@@ -21,6 +21,8 @@ pub struct Facts {
     pub external_ca: bool,
     /// The ids that a rootless control plane runs with; `None` where they are not known yet [3.10].
     pub identities: Option<Identities>,
+    /// systemd-resolved answers this machine's names, and says in its own file whom it asks [4.7].
+    pub systemd_resolved: bool,
     /// Environment variables whose lower-cased name ends in `_proxy` and that are not empty [3.1].
     pub proxy_environment: Vec<(String, String)>,
     /// The start of this run: one moment for every certificate [1.4].
@@ -47,6 +49,7 @@ impl Facts {
             loopback_address: Some(address),
             ca_directories: Vec::new(),
             external_ca: false,
+            systemd_resolved: false,
             proxy_environment: Vec::new(),
             identities: None,
             now,

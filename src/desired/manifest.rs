@@ -4,7 +4,7 @@
 //! What is rendered is parsed into a Pod at once: a slip dies here, before anything is written.
 
 mod api_server;
-mod command;
+pub(super) mod command;
 mod controller_manager;
 mod etcd;
 mod pod;
@@ -13,9 +13,10 @@ mod volume;
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use serde_json::Value;
 
-use super::patch::{self, PatchFile};
+use super::patch::{self, Applied, PatchFile};
 use super::{object, template};
 use crate::config::Config;
 use crate::config::facts::Facts;
@@ -67,23 +68,49 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// With the patches of its component applied [3.11].
-    pub(super) fn patched(self, patches: &[PatchFile]) -> Result<Manifest> {
+    /// With the patches of its component applied, and which those are [3.11].
+    pub(super) fn patched(self, patches: &[PatchFile]) -> Result<(Manifest, Vec<Applied>)> {
         let component = self.component;
         let mut value = serde_json::to_value(&self.pod).context("cannot patch a Pod")?;
-        if !patch::apply(component, &mut value, patches)? {
-            return Ok(self);
+        let check = |value: &Value| pod_of(component, value).map(drop);
+        let applied = patch::apply(component.into(), &mut value, patches, check)?;
+        if applied.is_empty() {
+            return Ok((self, applied));
         }
-        let pod: Pod = serde_json::from_value(value)
-            .map_err(|error| Fault::usage(format!("what the patches make of {component} is not a Pod: {error}")))?;
+        let pod = pod_of(component, &value).map_err(Fault::usage)?;
         let yaml = object::to_yaml(&pod)?;
-        Ok(Manifest { component, pod, yaml })
+        Ok((Manifest { component, pod, yaml }, applied))
     }
 
-    /// The image that its one container runs from.
-    pub fn image(&self) -> &str {
+    /// The component's own container; a patch may put others before it.
+    pub fn container(&self) -> Option<&Container> {
         let containers = self.pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
-        containers.first().and_then(|container| container.image.as_deref()).unwrap_or_default()
+        containers.iter().find(|container| container.name == self.component.name())
+    }
+
+    /// The images that its containers run from, each once.
+    pub fn images(&self) -> Vec<&str> {
+        let spec = self.pod.spec.iter();
+        let containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+        let mut images: Vec<&str> = Vec::new();
+        for image in containers.filter_map(|container| container.image.as_deref()) {
+            if !images.contains(&image) {
+                images.push(image);
+            }
+        }
+        images
+    }
+}
+
+/// The Pod that a patched manifest is, or what is wrong with it.
+fn pod_of(component: Component, value: &Value) -> Result<Pod, String> {
+    let pod: Pod = serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("it is no Pod: `{}`: {}", error.path(), error.inner()))?;
+    let manifest = Manifest { component, pod, yaml: String::new() };
+    match manifest.container().map(|container| container.image.as_deref().unwrap_or_default()) {
+        None => Err(format!("it has no container `{component}`")),
+        Some("") => Err(format!("its container `{component}` has no image")),
+        Some(_) => Ok(manifest.pod),
     }
 }
 

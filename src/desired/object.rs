@@ -15,9 +15,10 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::patch::{self, Applied, PatchFile, Target};
 use super::template;
 use crate::config::{Config, defaults, express};
-use crate::error::{Context, Result};
+use crate::error::{Context, Fault, Result};
 
 /// What the configuration does not know; most of it is known only when the objects are about to be applied.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Late {
     pub now: Timestamp,
     /// Variables of the node about HTTP proxies.
     pub proxy_environment: Vec<EnvVar>,
+    /// Those of CoreDNS's Deployment are applied.
+    pub patches: Vec<PatchFile>,
 }
 
 /// One API object. `Debug` leaves its content out: it may hold a token.
@@ -84,7 +87,7 @@ pub fn objects(config: &Config, late: &Late) -> Result<Vec<Object>> {
     objects.extend(kubeadm_config(config)?);
     objects.extend(kubelet_config(config)?);
     objects.extend(bootstrap_tokens(config, late)?);
-    objects.extend(coredns(config)?);
+    objects.extend(coredns(config, &late.patches)?.0);
     objects.extend(kube_proxy(config, late)?);
     Ok(objects)
 }
@@ -96,7 +99,7 @@ pub fn of_step(step: &str, config: &Config, late: &Late) -> Result<Vec<Object>> 
         "upload-config/kubeadm" => kubeadm_config(config),
         "upload-config/kubelet" => kubelet_config(config),
         "bootstrap-token" => bootstrap_tokens(config, late),
-        "addon/coredns" => coredns(config),
+        "addon/coredns" => coredns(config, &late.patches).map(|(objects, _)| objects),
         "addon/kube-proxy" => kube_proxy(config, late),
         _ => Ok(Vec::new()),
     }
@@ -125,12 +128,22 @@ pub fn kubelet_config(config: &Config) -> Result<Vec<Object>> {
     render("objects/kubelet-config.yaml", &addon::kubelet_config(config)?)
 }
 
-/// The cluster's DNS, unless it is disabled [5.9].
-pub fn coredns(config: &Config) -> Result<Vec<Object>> {
+/// The cluster's DNS, unless it is disabled, and the patches that its Deployment got [3.11, 5.9].
+pub fn coredns(config: &Config, patches: &[PatchFile]) -> Result<(Vec<Object>, Vec<Applied>)> {
     if config.dns.disabled {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
-    render("objects/coredns.yaml", &addon::coredns(config)?)
+    let mut objects = render("objects/coredns.yaml", &addon::coredns(config)?)?;
+    let mut applied = Vec::new();
+    for object in objects.iter_mut().filter(|object| object.kind == "Deployment") {
+        let check = |value: &Value| addon::deployment(value).map(drop);
+        applied = patch::apply(Target::CoreDnsDeployment, &mut object.value, patches, check)?;
+        if !applied.is_empty() {
+            let deployment = addon::deployment(&object.value).map_err(Fault::usage)?;
+            *object = Object::from_value(serde_json::to_value(deployment).context("cannot write a Deployment")?)?;
+        }
+    }
+    Ok((objects, applied))
 }
 
 /// What makes service addresses work on every node, unless it is disabled [5.9].

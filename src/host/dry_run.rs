@@ -44,7 +44,12 @@ impl<'a> WriteTree<'a> {
     pub fn write_objects(&self, steps: &[&str], now: jiff::Timestamp) -> Result<()> {
         let authority = self.desired.config.certificates_dir.join(format!("{}.crt", Authority::Kubernetes.base()));
         let ca_certificate_pem = String::from_utf8_lossy(&self.writer.read(&authority)?).into_owned();
-        let late = object::Late { ca_certificate_pem, now, proxy_environment: self.desired.proxy_environment.clone() };
+        let late = object::Late {
+            ca_certificate_pem,
+            now,
+            proxy_environment: self.desired.proxy_environment.clone(),
+            patches: self.desired.patches.clone(),
+        };
         let directory = self.out.join("apply");
         files::make_directory(&directory, PRIVATE_DIRECTORY)?;
         let mut index = 0;

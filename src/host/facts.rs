@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use jiff::Timestamp;
 use nix::ifaddrs::getifaddrs;
 
 use crate::config::facts::{Facts, OPTIONAL_CA_DIRECTORIES, TokenSeed};
-use crate::desired::patch::PatchFile;
+use crate::desired::patch::{self, PatchFile};
 use crate::error::{Context, Fault, Result};
 use crate::layout::Layout;
 use crate::linux::calls;
@@ -18,28 +19,44 @@ pub fn has_external_ca(layout: &Layout, certificates_dir: &Path) -> bool {
     directory.join("ca.crt").exists() && !directory.join("ca.key").exists()
 }
 
-/// The files below `directory`, in the order of a walk by name. Fails where it is no directory itself [3.11].
+/// The files below `directory`, in the order of a walk by name. Fails where it is no directory itself: a symbolic link
+/// is none. Of a file that is no patch only the name is taken [3.11].
 pub fn patches(directory: &Path) -> Result<Vec<PatchFile>> {
-    let named = || format!("cannot read the patches in `{}`", directory.display());
-    let metadata = std::fs::symlink_metadata(directory).with_context(named)?;
+    let named = || format!("patches.directory: cannot read `{}`", directory.display());
+    let metadata = std::fs::symlink_metadata(directory).map_err(|error| Fault::usage(named()).because(error))?;
     if !metadata.is_dir() {
         return Err(Fault::usage(format!("patches.directory: `{}` is not a directory", directory.display())).into());
     }
     let mut files = Vec::new();
     let mut waiting = vec![directory.to_owned()];
     while let Some(path) = waiting.pop() {
-        if path.is_dir() && !path.is_symlink() || path == directory {
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
             let entries = std::fs::read_dir(&path).with_context(named)?;
             let mut entries: Vec<_> =
                 entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().with_context(named)?;
             entries.sort_by(|a, b| b.cmp(a));
             waiting.extend(entries);
-        } else if path.is_file() {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        } else {
+            let text = match patch::is_patch(&path) {
+                true => std::fs::read_to_string(&path).map_err(|error| {
+                    Fault::usage(format!("cannot read the patch `{}`", path.display())).because(error)
+                })?,
+                false => String::new(),
+            };
             files.push(PatchFile { path, text });
         }
     }
     Ok(files)
+}
+
+/// kubeadm asks the service manager, too: the files of systemd-resolved outlive it.
+fn is_resolved_active() -> bool {
+    let is_active = || {
+        let mut systemctl = std::process::Command::new("systemctl");
+        let status = systemctl.args(["is-active", "--quiet", "systemd-resolved"]).stdin(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    Path::new("/run/systemd/system").is_dir() && is_active()
 }
 
 /// Reads host name, default route, directories, environment and clock.
@@ -64,6 +81,7 @@ pub fn gather(layout: &Layout) -> Result<Facts> {
             .collect(),
         external_ca: false,
         identities: None,
+        systemd_resolved: is_resolved_active(),
         // a variable that is not UTF-8 is no proxy's
         proxy_environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -22,8 +22,9 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
     let kubeconfigs = desired.kubeconfigs.iter().map(|file| file.path());
     let manifests = desired.manifests.iter().map(|manifest| phase::manifest_path(manifest.component));
     let profile_files = desired.profile_files.iter().map(|file| PathBuf::from(file.path));
-    let paths: Vec<PathBuf> =
-        certificates.chain([key, public]).chain(kubeconfigs).chain(profile_files).chain(manifests).collect();
+    let kubelet = desired.kubelet_files.iter().map(|file| file.path.clone());
+    let others = profile_files.chain(manifests).chain(kubelet);
+    let paths: Vec<PathBuf> = certificates.chain([key, public]).chain(kubeconfigs).chain(others).collect();
 
     let mut files = BTreeMap::new();
     for path in paths {

@@ -111,8 +111,8 @@ impl<'a> Host<'a> {
                 Endpoint::readyz(&self.powerful_kubeconfig()?, &self.desired.config.local_server()).await?
             }
             _ => {
-                let container = manifest.pod.spec.as_ref().and_then(|spec| spec.containers.first());
-                let container = container.with_context(|| format!("{} has no container", condition.component()))?;
+                let container =
+                    manifest.container().with_context(|| format!("{} has no container", condition.component()))?;
                 let node_ip = self.desired.config.local_api_endpoint.advertise_address.to_string();
                 Endpoint::of_startup_probe(container, &node_ip)?
             }
@@ -153,6 +153,7 @@ impl<'a> Host<'a> {
             ca_certificate_pem: String::from_utf8_lossy(&pem).into_owned(),
             now: self.now,
             proxy_environment: self.desired.proxy_environment.clone(),
+            patches: self.desired.patches.clone(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Decisions about one file with known content.
+//! Decisions about files with known content.
 
 use std::path::{Path, PathBuf};
 
@@ -52,4 +52,53 @@ pub(super) fn decide(
         _ => Vec::new(),
     };
     (decision, actions)
+}
+
+/// The decisions about several files as one: what has to be refused or replaced speaks for all.
+pub(super) fn together(decided: impl IntoIterator<Item = (Decision, Vec<Action>)>) -> (Decision, Vec<Action>) {
+    let (mut refused, mut replaced, mut created, mut actions) = (Vec::new(), Vec::new(), false, Vec::new());
+    for (decision, more) in decided {
+        match decision {
+            Decision::Refuse(reason) => refused.push(reason),
+            Decision::Replace(reason) if !replaced.contains(&reason) => replaced.push(reason),
+            Decision::Create => created = true,
+            Decision::Replace(_) | Decision::Keep | Decision::Do => {}
+        }
+        actions.extend(more);
+    }
+    let decision = match (refused.is_empty(), replaced.is_empty(), created) {
+        (false, _, _) => return (Decision::Refuse(refused.join("; ")), Vec::new()),
+        (true, false, _) => Decision::Replace(replaced.join("; ")),
+        (true, true, true) => Decision::Create,
+        (true, true, false) => Decision::Keep,
+    };
+    (decision, actions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_files_are_one_decision() {
+        use Decision::{Create, Keep, Refuse, Replace};
+        let replace = || Replace("r".to_owned());
+        let refuse = |reason: &str| Refuse(reason.to_owned());
+        for (decisions, expected, writes) in [
+            (vec![Keep, Keep], Keep, 0),
+            (vec![Keep, Create], Create, 1),
+            (vec![Create, replace(), replace()], replace(), 3),
+            (vec![Create, refuse("a"), replace(), refuse("b")], refuse("a; b"), 0),
+        ] {
+            let decided = decisions.into_iter().map(|decision| {
+                let actions = match decision {
+                    Create | Replace(_) => vec![Action::StartRunner],
+                    _ => Vec::new(),
+                };
+                (decision, actions)
+            });
+            let (decision, actions) = together(decided);
+            assert_eq!((decision, actions.len()), (expected, writes));
+        }
+    }
 }

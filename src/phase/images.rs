@@ -1,4 +1,4 @@
-//! `images`: one step for each image that a manifest names.
+//! `images`: one step for each manifest, with the images that it names.
 
 use crate::desired::Desired;
 use crate::plan::found::Found;
@@ -14,7 +14,11 @@ pub(super) fn steps(desired: &Desired, _found: &Found) -> Vec<Step> {
             item: Some(manifest.component.name().to_owned()),
             needs: Vec::new(),
             decision: Decision::Do,
-            actions: vec![Action::ObtainImage { reference: manifest.image().to_owned(), policy }],
+            actions: manifest
+                .images()
+                .into_iter()
+                .map(|image| Action::ObtainImage { reference: image.to_owned(), policy })
+                .collect(),
         })
         .collect()
 }

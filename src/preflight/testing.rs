@@ -35,6 +35,7 @@ impl Scene {
             loopback_address: None,
             ca_directories: Vec::new(),
             external_ca: false,
+            systemd_resolved: false,
             identities: None,
             proxy_environment: Vec::new(),
             now: jiff::Timestamp::from_second(NOW).unwrap(),

@@ -15,6 +15,7 @@ fn facts() -> Facts {
         ca_directories: Vec::new(),
         external_ca: false,
         identities: None,
+        systemd_resolved: false,
         proxy_environment: Vec::new(),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         token_seed: TokenSeed::new([0; 32]),

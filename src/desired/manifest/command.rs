@@ -6,10 +6,10 @@ use crate::release::Version;
 
 /// Flags that a component gets without the user's doing, by name.
 #[derive(Debug, Default)]
-pub(super) struct Defaults(Vec<Arg>);
+pub(in crate::desired) struct Defaults(Vec<Arg>);
 
 impl Defaults {
-    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(in crate::desired) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.push(Arg { name: name.to_owned(), value: value.into() });
     }
 
@@ -19,8 +19,15 @@ impl Defaults {
         }
     }
 
-    /// `program` and its flags. A flag of the user's takes the place of all defaults of that name.
+    /// `program` and its flags.
     pub(super) fn command(self, program: &str, extra: &[Arg], version: &Version) -> Vec<String> {
+        let mut command = vec![program.to_owned()];
+        command.extend(self.flags(extra, version));
+        command
+    }
+
+    /// `--name=value`. A flag of the user's takes the place of all defaults of that name.
+    pub(in crate::desired) fn flags(self, extra: &[Arg], version: &Version) -> impl Iterator<Item = String> {
         let mut flags: Vec<Arg> =
             self.0.into_iter().filter(|default| extra.iter().all(|arg| arg.name != default.name)).collect();
         flags.sort_by(by_name);
@@ -28,9 +35,7 @@ impl Defaults {
         if version.sorts_extra_args() {
             flags.sort_by(by_name);
         }
-        let mut command = vec![program.to_owned()];
-        command.extend(flags.into_iter().map(|Arg { name, value }| format!("--{name}={value}")));
-        command
+        flags.into_iter().map(|Arg { name, value }| format!("--{name}={value}"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The values of what the addons and the kubelets' configuration are rendered from [5.7, 5.9].
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,6 +35,16 @@ pub(super) fn coredns(config: &Config) -> Result<Value> {
         "master_taint": version.has_master_taint(),
         "cluster_ip": component_config::cluster_dns(config),
     }))
+}
+
+/// The Deployment that a patched one is, or what is wrong with it: it must stay the object that is applied.
+pub(super) fn deployment(value: &Value) -> Result<Deployment, String> {
+    let deployment: Deployment = serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("it is no Deployment: `{}`: {}", error.path(), error.inner()))?;
+    match (deployment.metadata.name.as_deref(), deployment.metadata.namespace.as_deref()) {
+        (Some("coredns"), Some("kube-system")) => Ok(deployment),
+        _ => Err("it is not `kube-system/coredns` any more".to_owned()),
+    }
 }
 
 /// Only the public registry keeps CoreDNS a level deeper [10.3].
