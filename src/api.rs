@@ -1,5 +1,7 @@
 //! The few things that init asks of HTTP servers: is it healthy, and take this object.
 
+mod node;
+
 use std::time::Duration;
 
 use http::{Request, StatusCode};

@@ -308,6 +308,11 @@ impl BootstrapToken {
     pub fn token(&self) -> Secret {
         Secret::new(format!("{}.{}", self.id, self.secret.reveal()))
     }
+
+    /// A node finds the cluster by what it signs, and then logs in with it.
+    pub fn lets_nodes_join(&self) -> bool {
+        ["signing", "authentication"].iter().all(|usage| self.usages.iter().any(|given| given == usage))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod join;
 pub mod kubeconfig;
 pub mod kubelet;
 pub mod manifest;
+pub mod node;
 pub mod object;
 pub mod patch;
 pub mod pki;

@@ -9,8 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Taint;
+
 use crate::desired::account::{Accounts, Allocation, Database};
 use crate::desired::kubeconfig::KubeconfigFile;
+use crate::desired::node::Marks;
 use crate::desired::pki::{CertificateFile, CertificateSpec};
 use crate::error::{Fault, Result};
 use crate::image::policy::PullPolicy;
@@ -114,6 +117,10 @@ pub enum Action {
     ApplyObjects {
         step: &'static str,
     },
+    /// Labels and taints this node's object, which is made where it is missing.
+    MarkNode(Marks),
+    /// Tells how other machines join, at the end.
+    ShowJoinCommand,
     /// Stops every pod, the API server before etcd, then the runner.
     StopPods,
     RemoveFile {
@@ -289,6 +296,12 @@ impl fmt::Display for Action {
             Action::Await(Condition::ApiServerReady) => f.write_str("wait until kube-apiserver answers /readyz"),
             Action::Await(condition) => write!(f, "wait until {} answers healthy", condition.component()),
             Action::ApplyObjects { step } => write!(f, "apply the API objects of {step}"),
+            Action::MarkNode(marks) => {
+                write!(f, "mark node {}: labels {}", marks.node, marks.labels.join(", "))?;
+                let taints: Vec<_> = marks.taints.iter().map(taint).collect();
+                if taints.is_empty() { f.write_str("; no taints") } else { write!(f, "; taints {}", taints.join(", ")) }
+            }
+            Action::ShowJoinCommand => f.write_str("show how other machines join"),
             Action::StopPods => f.write_str("stop every pod, kube-apiserver before etcd, then the runner"),
             Action::RemoveFile { path } => write!(f, "remove {}", path.display()),
             Action::RemoveDirectory { path } => write!(f, "remove directory {} if it is empty", path.display()),
@@ -296,6 +309,12 @@ impl fmt::Display for Action {
             Action::RemoveAccount { database, name } => write!(f, "remove {database} {name}"),
         }
     }
+}
+
+/// `key=value:effect`
+fn taint(taint: &Taint) -> String {
+    let value = taint.value.iter().map(|value| format!("={value}")).collect::<String>();
+    format!("{}{value}:{}", taint.key, taint.effect)
 }
 
 fn describe(spec: &CertificateSpec) -> String {

@@ -8,7 +8,7 @@ use bootstrap::config::profile::{AUDIT_POLICY, ENCRYPTION, Profile};
 use bootstrap::config::resolve::resolve;
 use bootstrap::desired::Desired;
 use bootstrap::desired::manifest::Component;
-use bootstrap::phase::{self, Selection, manifest_path};
+use bootstrap::phase::{self, manifest_path};
 use bootstrap::plan::found::{Found, FoundFile};
 use bootstrap::plan::{Decision, Plan};
 
@@ -36,7 +36,7 @@ fn found(files: &[(&str, &str)], written: &[&str]) -> Found {
 }
 
 fn decision(desired: &Desired, found: &Found, step: &str) -> Option<Decision> {
-    let Plan { steps } = phase::plan(desired, found, &Selection::default());
+    let Plan { steps } = phase::plan(desired, found);
     steps.into_iter().find(|candidate| candidate.name() == step).map(|step| step.decision)
 }
 
@@ -73,7 +73,7 @@ fn without_the_profile_an_instance_made_with_it_is_refused() {
     let (with, without) = (desired(Profile::Cis, "v1.36.2", ""), desired(Profile::None, "v1.36.2", ""));
     let path = manifest_path(Component::ApiServer);
     let path = path.to_str().unwrap();
-    let step = "control-plane/kube-apiserver";
+    let step = "control-plane/apiserver";
     let (encrypting, plain) = (api_server_yaml(&with), api_server_yaml(&without));
     refused(decision(&without, &found(&[(path, &encrypting)], &[path]), step), "--profile=cis");
     // also where its manifest is gone

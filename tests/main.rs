@@ -23,6 +23,8 @@ mod layers;
 mod manifests;
 /// Patches, compared with kubectl.
 mod patches;
+/// The phases of init.
+mod phases;
 /// What init looks at before it does anything.
 mod preflight;
 /// Wrong input.

@@ -3,8 +3,10 @@
 mod dry_run;
 pub(super) mod flags;
 mod images;
+mod join;
 mod patches;
 mod preflight;
+mod print;
 mod progress;
 mod run;
 
@@ -12,11 +14,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use self::flags::ConfigFlags;
+use self::flags::{ConfigFlags, PhaseFlags};
 use super::Invocation;
 use super::config::read_config;
 use super::images::pull::RegistryArgs;
 use crate::config::Config;
+use crate::config::flags::Flags;
 use crate::config::resolve::resolve;
 use crate::desired::{Desired, patch};
 use crate::error::{Fault, Result};
@@ -36,11 +39,13 @@ pub struct InitArgs {
 
 #[derive(Debug, Subcommand)]
 enum InitCommand {
-    /// Run one phase, or one step of it: `certs`, `certs/apiserver`, `certs apiserver`
+    /// Run one phase, or one step of it: `certs`, `certs all`, `certs apiserver`, `certs/apiserver`
     Phase {
-        /// The phase, with its step behind a `/` or as a word of its own
+        /// The phase, with its step behind a `/` or as a word of its own; `bootstrap phases` lists them
         #[arg(required = true, num_args = 1..=2, value_name = "NAME[/ITEM]")]
         name: Vec<String>,
+        #[command(flatten)]
+        flags: PhaseFlags,
         #[command(flatten)]
         options: Options,
     },
@@ -59,6 +64,8 @@ struct Options {
     /// How to tell what happens: text for people, one JSON object per event for programs
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    withhold: join::Withhold,
     #[command(flatten)]
     registries: RegistryArgs,
 }
@@ -79,11 +86,14 @@ struct Decided {
 }
 
 pub fn run(args: InitArgs, invocation: &Invocation) -> Result<()> {
-    let (only, options) = match args.command {
-        Some(InitCommand::Phase { name, options }) => (Some(name.join("/")), options),
-        None => (None, args.options),
+    let (only, flags, options) = match args.command {
+        Some(InitCommand::Phase { name, flags, options }) => (Some(name.join("/")), flags, options),
+        None => (None, PhaseFlags::default(), args.options),
     };
-    let decided = decide(only.as_deref(), &options, invocation)?;
+    let decided = decide(only.as_deref(), &flags, &options, invocation)?;
+    if flags.print_manifest {
+        return print::objects(&decided, invocation);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if options.dry_run || decided.desired.config.dry_run {
         return runtime.block_on(dry_run::run(&decided, options.out.as_deref(), invocation));
@@ -95,13 +105,15 @@ pub fn run(args: InitArgs, invocation: &Invocation) -> Result<()> {
 }
 
 /// Reads configuration and machine, and decides. Nothing is changed.
-fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Result<Decided> {
+fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation: &Invocation) -> Result<Decided> {
     let mut facts = facts::gather(&invocation.layout)?;
     let file = options.config.file.as_deref().map(read_config).transpose()?;
-    let config: Config = resolve(&options.config.to_flags(), file, &facts).map_err(Fault::from)?;
+    let written = Flags { extra_args: flags.extra_args(), ..options.config.to_flags() };
+    let config: Config = resolve(&written, file, &facts).map_err(Fault::from)?;
     for warning in &config.warnings {
         invocation.report.warning(warning);
     }
+    let selection = Selection::new(only, &config.skip_phases)?;
     facts.external_ca = facts::has_external_ca(&invocation.layout, &config.certificates_dir);
     let patches = config.patches_directory.as_deref().map(facts::patches).transpose()?.unwrap_or_default();
     for sentence in patch::passed_over(&patches)? {
@@ -110,9 +122,11 @@ fn decide(only: Option<&str>, options: &Options, invocation: &Invocation) -> Res
     let desired = Desired::new(config, &facts, &patches)?;
     patches::tell(&desired, options.dry_run || desired.config.dry_run, invocation)?;
     let found = found::look(&invocation.layout, &desired, facts.now)?;
-    let everything = phase::plan(&desired, &found, &Selection::default());
-    let known: Vec<_> = everything.steps.iter().map(|step| step.name()).collect();
-    let selection = Selection::new(only, &desired.config.skip_phases, &known)?;
-    let plan = phase::plan(&desired, &found, &selection);
+    let everything = phase::plan(&desired, &found);
+    let used = phase::check_dependencies(&desired, &found, &everything, &selection, flags.given())?;
+    let plan = selection.of(&everything);
+    for sentence in used {
+        invocation.report.warning(sentence);
+    }
     Ok(Decided { desired, found, plan, selection, now: facts.now })
 }

@@ -8,7 +8,7 @@ mod decode;
 mod document;
 mod hint;
 mod node;
-mod suggest;
+pub(crate) mod suggest;
 pub mod v1beta3;
 pub mod v1beta4;
 

@@ -34,6 +34,15 @@ pub struct Flags {
     pub skip_phases: Option<Vec<String>>,
     pub token: Option<Secret>,
     pub token_ttl: Option<String>,
+    pub extra_args: ExtraArgs,
+}
+
+/// Flags of the components, each as `name=value`: only `init phase` has them.
+#[derive(Debug, Clone, Default)]
+pub struct ExtraArgs {
+    pub api_server: Option<Vec<String>>,
+    pub controller_manager: Option<Vec<String>>,
+    pub scheduler: Option<Vec<String>>,
 }
 
 /// `token list` shows where the token came from when nobody asked for it in particular.
@@ -102,6 +111,9 @@ impl Flags {
         if self.token_ttl.is_some() {
             set("--token-ttl", "bootstrapTokens[0].ttl");
         }
+        for (flag, field) in self.extra_args.given() {
+            set(flag, field);
+        }
         if let Some(gates) = &self.feature_gates {
             set("--feature-gates", "featureGates");
             for gate in gates.split(',').filter(|gate| !gate.is_empty()) {
@@ -112,6 +124,7 @@ impl Flags {
                 }
             }
         }
+        self.extra_args.apply(cluster, collector);
         if with_file {
             if !mixed.is_empty() {
                 let names: Vec<_> = mixed.iter().map(|flag| format!("`{flag}`")).collect();
@@ -154,5 +167,33 @@ fn boolean(text: &str) -> Option<bool> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
+    }
+}
+
+impl ExtraArgs {
+    /// Flag and field of those that were given.
+    fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let all = [
+            ("--apiserver-extra-args", "apiServer.extraArgs", &self.api_server),
+            ("--controller-manager-extra-args", "controllerManager.extraArgs", &self.controller_manager),
+            ("--scheduler-extra-args", "scheduler.extraArgs", &self.scheduler),
+        ];
+        all.into_iter().filter(|(_, _, pairs)| pairs.is_some()).map(|(flag, field, _)| (flag, field))
+    }
+
+    fn apply(&self, cluster: &mut v1beta4::ClusterConfiguration, collector: &mut Collector) {
+        let mut write = |field: &str, args: &mut Vec<v1beta4::Arg>, pairs: &Option<Vec<String>>| {
+            let Some(pairs) = pairs else { return };
+            args.clear();
+            for pair in pairs {
+                match pair.split_once('=') {
+                    Some((name, value)) => args.push(v1beta4::Arg { name: name.to_owned(), value: value.to_owned() }),
+                    None => collector.invalid(field, pair, "write it as in `name=value`"),
+                }
+            }
+        };
+        write("apiServer.extraArgs", &mut cluster.api_server.extra_args, &self.api_server);
+        write("controllerManager.extraArgs", &mut cluster.controller_manager.extra_args, &self.controller_manager);
+        write("scheduler.extraArgs", &mut cluster.scheduler.extra_args, &self.scheduler);
     }
 }

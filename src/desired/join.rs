@@ -6,6 +6,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
+use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::secret::Secret;
 
@@ -32,6 +33,19 @@ pub struct JoinCommand {
     /// What the machine checks the cluster's authority against.
     pub pins: Vec<String>,
     pub role: Role,
+}
+
+/// What init shows at its end: for each token that lets nodes join, how a worker does and, where there is a stable
+/// endpoint, how another control plane does. `certificate_key` is that of uploaded certificates.
+pub fn commands(config: &Config, authority_pem: &[u8], certificate_key: Option<&Secret>) -> Result<Vec<JoinCommand>> {
+    let control_plane = || Role::ControlPlane { certificate_key: certificate_key.cloned() };
+    let roles: Vec<_> =
+        std::iter::once(Role::Worker).chain(config.control_plane_endpoint.iter().map(|_| control_plane())).collect();
+    let tokens = config.bootstrap_tokens.iter().filter(|token| token.lets_nodes_join());
+    tokens
+        .flat_map(|token| roles.iter().map(|role| (token.token(), role.clone())))
+        .map(|(token, role)| JoinCommand::new(&config.server(), authority_pem, token, role))
+        .collect()
 }
 
 impl JoinCommand {

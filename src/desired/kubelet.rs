@@ -10,7 +10,7 @@ use super::patch::{self, Applied, PatchFile, Target};
 use super::{component_config, object};
 use crate::config::Config;
 use crate::config::facts::Facts;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::layout;
 
 /// A file for everybody to read.
@@ -81,6 +81,31 @@ fn check(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Where a kubelet keeps the newest of the client certificates that it renews itself; `kubeletExtraArgs` may move it.
+pub fn client_certificate(config: &Config) -> PathBuf {
+    let directory = config.node.kubelet_extra_args.iter().rev().find(|arg| arg.name == "cert-dir");
+    let directory = directory.map_or_else(|| Path::new(layout::KUBELET).join("pki"), |arg| PathBuf::from(&arg.value));
+    directory.join("kubelet-client-current.pem")
+}
+
+/// A kubeconfig whose user logs in with that certificate instead of one that grows old; `None` where it does.
+pub fn with_client_certificate(kubeconfig: &[u8], certificate: &Path) -> Result<Option<String>> {
+    let text = std::str::from_utf8(kubeconfig).context("it is not UTF-8")?;
+    // the parser's own words would quote the file
+    let mut content: Value = serde_yaml::from_str(text).map_err(|_| anyhow::anyhow!("it is no YAML"))?;
+    let named = |list: &Value, name: &Value| list.as_array()?.iter().position(|entry| entry["name"] == *name);
+    let context = named(&content["contexts"], &content["current-context"]).context("it has no current context")?;
+    let user = named(&content["users"], &content["contexts"][context]["context"]["user"]).context("it has no user")?;
+    let fields = content["users"][user]["user"].as_object_mut().context("its user is empty")?;
+    let path = json!(certificate);
+    if ["client-certificate", "client-key"].iter().all(|field| fields.get(*field) == Some(&path)) {
+        return Ok(None);
+    }
+    fields.retain(|field, _| !field.starts_with("client-"));
+    fields.extend(["client-certificate", "client-key"].map(|field| (field.to_owned(), path.clone())));
+    object::to_yaml(&content).map(Some)
+}
+
 /// As Go's `%q`: what systemd, which reads the flags, understands as well.
 fn go_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -96,4 +121,22 @@ fn go_quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_kubelet_logs_in_with_the_certificate_that_it_renews() {
+        let before = "apiVersion: v1\nclusters: []\ncontexts:\n- {context: {cluster: c, user: u}, name: x}\n\
+                      current-context: x\nkind: Config\nusers:\n- name: u\n  user: {client-certificate-data: YQ==, \
+                      client-key-data: Yg==}\n";
+        let path = Path::new("/var/lib/kubelet/pki/kubelet-client-current.pem");
+        let after = with_client_certificate(before.as_bytes(), path).unwrap().unwrap();
+        assert!(!after.contains("-data") && after.contains(&format!("client-key: {}", path.display())), "{after}");
+        assert_eq!(with_client_certificate(after.as_bytes(), path).unwrap(), None);
+        assert!(with_client_certificate(b"users: []", path).is_err());
+    }
 }

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::node::Marks;
 use super::patch::{self, Applied, PatchFile, Target};
 use super::template;
 use crate::config::{Config, defaults, express};
@@ -86,6 +87,7 @@ pub fn objects(config: &Config, late: &Late) -> Result<Vec<Object>> {
     let mut objects = admin_access(config)?;
     objects.extend(kubeadm_config(config)?);
     objects.extend(kubelet_config(config)?);
+    objects.extend(node(config)?);
     objects.extend(bootstrap_tokens(config, late)?);
     objects.extend(coredns(config, &late.patches)?.0);
     objects.extend(kube_proxy(config, late)?);
@@ -98,6 +100,7 @@ pub fn of_step(step: &str, config: &Config, late: &Late) -> Result<Vec<Object>> 
         "wait-control-plane/admin-rbac" => admin_access(config),
         "upload-config/kubeadm" => kubeadm_config(config),
         "upload-config/kubelet" => kubelet_config(config),
+        "mark-control-plane" => node(config),
         "bootstrap-token" => bootstrap_tokens(config, late),
         "addon/coredns" => coredns(config, &late.patches).map(|(objects, _)| objects),
         "addon/kube-proxy" => kube_proxy(config, late),
@@ -126,6 +129,11 @@ pub fn kubeadm_config(config: &Config) -> Result<Vec<Object>> {
 /// The configuration of every kubelet that joins [5.7].
 pub fn kubelet_config(config: &Config) -> Result<Vec<Object>> {
     render("objects/kubelet-config.yaml", &addon::kubelet_config(config)?)
+}
+
+/// This node, as it is made where nobody has registered it [5.4].
+pub fn node(config: &Config) -> Result<Vec<Object>> {
+    Ok(vec![Object::from_value(Marks::of(config).object())?])
 }
 
 /// The cluster's DNS, unless it is disabled, and the patches that its Deployment got [3.11, 5.9].

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::{journal, users};
-use crate::desired::{Desired, pki, profile};
+use crate::desired::{Desired, kubelet, pki, profile};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase;
@@ -22,7 +22,8 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
     let kubeconfigs = desired.kubeconfigs.iter().map(|file| file.path());
     let manifests = desired.manifests.iter().map(|manifest| phase::manifest_path(manifest.component));
     let profile_files = desired.profile_files.iter().map(|file| PathBuf::from(file.path));
-    let kubelet = desired.kubelet_files.iter().map(|file| file.path.clone());
+    let kubelet =
+        desired.kubelet_files.iter().map(|file| file.path.clone()).chain([kubelet::client_certificate(config)]);
     let others = profile_files.chain(manifests).chain(kubelet);
     let paths: Vec<PathBuf> = certificates.chain([key, public]).chain(kubeconfigs).chain(others).collect();
 

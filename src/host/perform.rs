@@ -1,5 +1,6 @@
 //! Performs init's plan on the machine.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use crate::api::{ApiServer, Endpoint};
 use crate::apply::Perform;
 use crate::config::profile;
 use crate::desired::account::Database;
+use crate::desired::join::JoinCommand;
 use crate::desired::manifest::Manifest;
+use crate::desired::node::Marks;
 use crate::desired::pki::Authority;
-use crate::desired::{Desired, object};
+use crate::desired::{Desired, join, object};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase::undo::{Made, MadeKind};
@@ -34,6 +37,7 @@ pub struct Host<'a> {
     obtain_image: Box<ObtainImage>,
     tell: Box<dyn Fn(String) + 'a>,
     now: jiff::Timestamp,
+    join_commands: RefCell<Vec<JoinCommand>>,
 }
 
 impl<'a> Host<'a> {
@@ -48,7 +52,8 @@ impl<'a> Host<'a> {
         let journal = Arc::new(Journal::open(&layout, &lock.made)?);
         let moment = time::OffsetDateTime::from_unix_timestamp(now.as_second())?;
         let writer = Writer::new(layout.clone(), layout.clone(), desired.config.encryption_algorithm, moment);
-        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now })
+        let join_commands = RefCell::default();
+        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now, join_commands })
     }
 
     /// What a step is about to make and is not there, missing parents first.
@@ -146,6 +151,22 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
+    async fn mark_node(&self, marks: &Marks) -> Result<()> {
+        let server = ApiServer::connect(&self.kubeconfig("admin")?, &self.desired.config.local_server()).await?;
+        server.mark_node(marks, self.desired.config.timeouts.kubernetes_api_call).await
+    }
+
+    fn learn_join_commands(&self) -> Result<()> {
+        let authority = self.late()?.ca_certificate_pem;
+        *self.join_commands.borrow_mut() = join::commands(&self.desired.config, authority.as_bytes(), None)?;
+        Ok(())
+    }
+
+    /// What the phase `show-join-command` has to show.
+    pub fn join_commands(&self) -> Vec<JoinCommand> {
+        self.join_commands.borrow().clone()
+    }
+
     fn late(&self) -> Result<object::Late> {
         let base = self.desired.config.certificates_dir.join(Authority::Kubernetes.base());
         let pem = self.writer.read(&base.with_extension("crt"))?;
@@ -204,6 +225,8 @@ impl Perform for Host<'_> {
             }
             Action::Await(condition) => self.wait(*condition).await,
             Action::ApplyObjects { step } => self.apply_objects(step).await,
+            Action::MarkNode(marks) => self.mark_node(marks).await,
+            Action::ShowJoinCommand => self.learn_join_commands(),
             other => anyhow::bail!("init does not know how to {other}"),
         }
     }

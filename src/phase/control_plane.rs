@@ -35,7 +35,7 @@ pub(super) fn steps(desired: &Desired, found: &Found) -> Vec<Step> {
                 Component::Scheduler => needs_of(&["kubeconfig/scheduler"]),
             };
             let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-            Some(step(desired, found, manifest, "control-plane", manifest.component.name(), &needs))
+            Some(step(desired, found, manifest, &needs))
         })
         .collect()
 }
@@ -48,14 +48,8 @@ fn needs_of(names: &[&str]) -> Vec<String> {
 }
 
 /// A manifest's step: the directories its pod takes from the node, then the file, once its image is there.
-pub(super) fn step(
-    desired: &Desired,
-    found: &Found,
-    manifest: &Manifest,
-    phase: &'static str,
-    item: &str,
-    needs: &[&str],
-) -> Step {
+pub(super) fn step(desired: &Desired, found: &Found, manifest: &Manifest, needs: &[&str]) -> Step {
+    let (phase, item) = manifest_step(manifest.component);
     let path = manifest_path(manifest.component);
     let (decision, mut actions) = match hardening::refusal_to_drop_encryption(manifest, found) {
         Some(reason) => (Decision::Refuse(reason), Vec::new()),
@@ -77,6 +71,16 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// Where a component's manifest is.
 pub fn manifest_path(component: Component) -> PathBuf {
     Path::new(MANIFESTS).join(format!("{}.yaml", component.name()))
+}
+
+/// The phase and the step that write a component's manifest, by kubeadm's names.
+pub fn manifest_step(component: Component) -> (&'static str, &'static str) {
+    match component {
+        Component::Etcd => ("etcd", "local"),
+        Component::ApiServer => ("control-plane", "apiserver"),
+        Component::ControllerManager => ("control-plane", "controller-manager"),
+        Component::Scheduler => ("control-plane", "scheduler"),
+    }
 }
 
 /// The runner would make these too; made here, `reset` knows that they are ours.

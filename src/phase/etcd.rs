@@ -19,7 +19,7 @@ pub(super) fn steps(desired: &Desired, found: &Found) -> Vec<Step> {
         .filter(|manifest| manifest.component == Component::Etcd)
         .map(|manifest| {
             let needs = ["certs/etcd-ca", "certs/etcd-server", "certs/etcd-peer", "certs/etcd-healthcheck-client"];
-            let mut step = control_plane::step(desired, found, manifest, "etcd", "local", &needs);
+            let mut step = control_plane::step(desired, found, manifest, &needs);
             // [3.4]: before the manifest, so that nobody makes it with another mode
             let path = member.data_dir.clone();
             step.actions

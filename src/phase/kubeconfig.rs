@@ -14,7 +14,7 @@ pub(super) fn steps(desired: &Desired, found: &Found) -> Vec<Step> {
     desired.kubeconfigs.iter().map(|file| step(desired, found, file)).collect()
 }
 
-fn step(desired: &Desired, found: &Found, file: &KubeconfigFile) -> Step {
+pub(super) fn step(desired: &Desired, found: &Found, file: &KubeconfigFile) -> Step {
     let decision =
         decide(desired, found, file).unwrap_or_else(|error| Decision::Refuse(crate::error::chain_of(&error)));
     let mut actions = Vec::new();

@@ -1,6 +1,8 @@
-//! The phases that only apply API objects: `upload-config`, `bootstrap-token` and `addon` [5.7-5.9].
+//! The phases that only change the API: `upload-config`, `mark-control-plane`, `bootstrap-token` and `addon`; and the
+//! words at the end about who may join [5.4, 5.7-5.10].
 
 use crate::desired::Desired;
+use crate::desired::node::Marks;
 use crate::plan::found::Found;
 use crate::plan::{Action, Decision, Step};
 
@@ -11,8 +13,27 @@ pub(super) fn upload_config(_desired: &Desired, _found: &Found) -> Vec<Step> {
     ]
 }
 
+pub(super) fn mark_control_plane(desired: &Desired, _found: &Found) -> Vec<Step> {
+    let mut step = step("mark-control-plane", None, "mark-control-plane");
+    step.actions = vec![Action::MarkNode(Marks::of(&desired.config))];
+    vec![step]
+}
+
 pub(super) fn bootstrap_token(_desired: &Desired, _found: &Found) -> Vec<Step> {
-    vec![step("bootstrap-token", None, "bootstrap-token")]
+    let mut step = step("bootstrap-token", None, "bootstrap-token");
+    // whoever joins is told of the cluster's authority
+    step.needs.push("certs/ca".to_owned());
+    vec![step]
+}
+
+pub(super) fn show_join_command(_desired: &Desired, _found: &Found) -> Vec<Step> {
+    vec![Step {
+        phase: "show-join-command",
+        item: None,
+        needs: ["certs/ca", "bootstrap-token"].map(str::to_owned).to_vec(),
+        decision: Decision::Do,
+        actions: vec![Action::ShowJoinCommand],
+    }]
 }
 
 pub(super) fn addon(desired: &Desired, _found: &Found) -> Vec<Step> {

@@ -17,9 +17,9 @@ pub(super) fn steps(desired: &Desired, _found: &Found) -> Vec<Step> {
     let clients = ["kubeconfig/admin", "kubeconfig/super-admin"];
     let etcd = desired.config.etcd.local().map(|_| wait(Condition::EtcdHealthy, "etcd/local", &[]));
     let others = [
-        wait(Condition::ApiServerReady, "control-plane/kube-apiserver", &clients),
-        wait(Condition::ControllerManagerHealthy, "control-plane/kube-controller-manager", &[]),
-        wait(Condition::SchedulerHealthy, "control-plane/kube-scheduler", &[]),
+        wait(Condition::ApiServerReady, "control-plane/apiserver", &clients),
+        wait(Condition::ControllerManagerHealthy, "control-plane/controller-manager", &[]),
+        wait(Condition::SchedulerHealthy, "control-plane/scheduler", &[]),
         objects::step("wait-control-plane", Some("admin-rbac"), "wait-control-plane/admin-rbac"),
     ];
     etcd.into_iter().chain(others).collect()

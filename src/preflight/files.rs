@@ -34,11 +34,9 @@ pub(super) fn manifests(given: &Given) -> Vec<Finding> {
 }
 
 fn manifest_of(step: &Step) -> Option<PathBuf> {
-    let component = |component: &Component| match component {
-        Component::Etcd => step.name() == "etcd/local",
-        other => step.phase == "control-plane" && step.item.as_deref() == Some(other.name()),
-    };
-    Component::ALL.into_iter().find(component).map(phase::manifest_path)
+    let is_its =
+        |component: &Component| phase::manifest_step(*component) == (step.phase, step.item.as_deref().unwrap_or(""));
+    Component::ALL.into_iter().find(is_its).map(phase::manifest_path)
 }
 
 /// What else the plan refuses. It cannot be ignored: there would be no certificate to go on with.

@@ -11,7 +11,7 @@ use crate::config::file::FileInput;
 use crate::config::flags::Flags;
 use crate::config::resolve::resolve;
 use crate::desired::Desired;
-use crate::phase::{self, Selection};
+use crate::phase;
 use crate::plan::Plan;
 use crate::plan::found::Found;
 use crate::release::SOURCE_DATE;
@@ -46,12 +46,12 @@ impl Scene {
         let config = resolve(&Flags::default(), Some(file), &facts).unwrap_or_else(|problems| panic!("{problems}"));
         let desired = Desired::new(config, &facts, &[]).unwrap();
         let found = Found { files: BTreeMap::new(), written: BTreeMap::new(), etcd_owner: None, now: facts.now };
-        let plan = phase::plan(&desired, &found, &Selection::default());
+        let plan = phase::plan(&desired, &found);
         Scene { desired, found, plan, machine: machine() }
     }
 
     pub(super) fn replan(&mut self) {
-        self.plan = phase::plan(&self.desired, &self.found, &Selection::default());
+        self.plan = phase::plan(&self.desired, &self.found);
     }
 
     pub(super) fn given(&self) -> Given<'_> {

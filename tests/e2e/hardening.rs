@@ -89,7 +89,7 @@ fn with_the_profile_nothing_fails_and_secrets_are_encrypted() {
     let (identities, files) = (node.identities(), picture(&node.path("etc")));
     let run = init_with_profile(&node).succeeds();
     assert!(!run.stderr.contains("created"), "{}", run.stderr);
-    node.init().fails(2, &["control-plane/kube-apiserver", "--profile=cis", "nothing was changed"]);
+    node.init().fails(2, &["control-plane/apiserver", "--profile=cis", "nothing was changed"]);
     assert_eq!(node.identities(), identities);
     assert_eq!(picture(&node.path("etc")), files);
 

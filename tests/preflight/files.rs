@@ -105,11 +105,14 @@ fn manifests_of_others_are_told_with_all_the_rest() {
             "{}",
             run.stderr
         );
-        // one phase alone overwrites it no more than the whole
-        machine.init(&["phase", "control-plane/kube-scheduler"]).run().fails(2, &[check]);
         machine.init(&["--skip-phases=preflight"]).run().fails(2, &[check]);
         assert_eq!(picture(&machine.root()), before);
         machine.preflight(&[&format!("--ignore-preflight-errors=DirAvailable--var-lib-etcd,{check}")]).ends(0);
+        // one phase alone overwrites no more than the whole
+        fs::write(machine.path("var/lib/kubelet").join("config.yaml"), "mine").unwrap();
+        let check = "FileAvailable--var-lib-kubelet-config.yaml";
+        machine.init(&["phase", "kubelet-start"]).run().fails(2, &["FilesFit", check]);
+        machine.preflight(&["--ignore-preflight-errors=all"]).ends(0);
     });
 }
 

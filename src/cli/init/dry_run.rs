@@ -11,7 +11,7 @@ use crate::cli::Invocation;
 use crate::error::{Context, Fault, Result};
 use crate::host::dry_run::{Describe, WriteTree};
 use crate::host::probe::Reach;
-use crate::phase::{PHASES, PREFLIGHT, PREFLIGHT_ABOUT, URGENT};
+use crate::phase::{PHASES, PREFLIGHT, URGENT};
 use crate::plan::{Action, Decision, Step};
 use crate::preflight::{Severity, Verdict};
 
@@ -46,7 +46,7 @@ fn describe(decided: &Decided, verdicts: &[Verdict], invocation: &Invocation) {
     let config = &decided.desired.config;
     report.line(format!("Kubernetes {}, node `{}`", config.kubernetes_version, config.node.name));
     if decided.selection.includes_preflight() {
-        report.line(format!("\n{PREFLIGHT}: {PREFLIGHT_ABOUT}"));
+        report.line(format!("\n{}: {}", PREFLIGHT.name, PREFLIGHT.about));
         verdicts.iter().for_each(|verdict| report.line(format!("  {verdict}")));
         if verdicts.is_empty() {
             report.line("  nothing is in the way");
@@ -102,6 +102,7 @@ async fn write(decided: &Decided, out: &Path, invocation: &Invocation) -> Result
         .flat_map(|step| &step.actions)
         .filter_map(|action| match action {
             Action::ApplyObjects { step } => Some(*step),
+            Action::MarkNode(_) => Some("mark-control-plane"),
             _ => None,
         })
         .collect();

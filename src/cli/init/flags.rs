@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::profile::ProfileName;
-use crate::config::flags::Flags;
+use crate::config::flags::{ExtraArgs, Flags};
 use crate::config::profile::Profile;
 use crate::secret::Secret;
 
@@ -82,6 +82,39 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
+/// Flags that kubeadm has only for single phases [5.1].
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "The phase")]
+pub(super) struct PhaseFlags {
+    /// control-plane: flags of kube-apiserver
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    apiserver_extra_args: Option<Vec<String>>,
+    /// control-plane: flags of kube-controller-manager
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    controller_manager_extra_args: Option<Vec<String>>,
+    /// control-plane: flags of kube-scheduler
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    scheduler_extra_args: Option<Vec<String>>,
+    /// addon: print the objects instead of applying them
+    #[arg(long)]
+    pub(super) print_manifest: bool,
+}
+
+impl PhaseFlags {
+    pub(super) fn extra_args(&self) -> ExtraArgs {
+        ExtraArgs {
+            api_server: self.apiserver_extra_args.clone(),
+            controller_manager: self.controller_manager_extra_args.clone(),
+            scheduler: self.scheduler_extra_args.clone(),
+        }
+    }
+
+    /// The steps whose results nobody needs any more.
+    pub(super) fn given(&self) -> &'static [&'static str] {
+        if self.print_manifest { &["kubeconfig/admin"] } else { &[] }
+    }
+}
+
 impl ConfigFlags {
     pub(in crate::cli) fn to_flags(&self) -> Flags {
         let flags = self.clone();
@@ -107,6 +140,7 @@ impl ConfigFlags {
             skip_phases: flags.skip_phases,
             token: flags.token,
             token_ttl: flags.token_ttl,
+            extra_args: ExtraArgs::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Decided;
 use crate::error::Result;
 use crate::host::probe::{self, Probe, Reach};
 use crate::layout::Layout;
-use crate::phase::{self, Selection};
+use crate::phase;
 use crate::plan::Plan;
 use crate::preflight::{self, Extent, Given, Machine, Verdict};
 
@@ -29,7 +29,7 @@ impl<'a> Preflight<'a> {
         let (desired, selection) = (&decided.desired, &decided.selection);
         // preflight alone is about what a whole init would do
         let plan = match selection.is_preflight_alone() {
-            true => phase::plan(desired, &decided.found, &Selection::default()),
+            true => phase::plan(desired, &decided.found),
             false => decided.plan.clone(),
         };
         let (machine, probe) = match selection.includes_preflight() {

@@ -108,16 +108,17 @@ impl Progress {
         Split {
             total: self.begin.elapsed(),
             etcd: between(end("etcd/local").max(end("runner-start")), etcd),
-            api_server: between(etcd.max(end("control-plane/kube-apiserver")), api_server),
+            api_server: between(etcd.max(end("control-plane/apiserver")), api_server),
             components: between(api_server, components),
         }
     }
 
     /// The last event of `-o json`.
-    pub(super) fn summary(&self, split: &Split, kubeconfig: &str) {
+    pub(super) fn summary(&self, split: &Split, kubeconfig: &str, join: serde_json::Value) {
         self.event(json!({
             "event": "done",
             "kubeconfig": kubeconfig,
+            "joinCommands": join,
             "split": {
                 "totalMilliseconds": milliseconds(split.total),
                 "oursMilliseconds": milliseconds(split.ours()),

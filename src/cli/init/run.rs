@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::preflight::Preflight;
 use super::progress::{Progress, Split};
-use super::{Decided, Options, Output, images};
+use super::{Decided, Options, Output, images, join};
 use crate::apply::{Order, apply};
 use crate::cli::Invocation;
 use crate::error::{Fault, Result};
@@ -27,6 +27,10 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
         progress.preflight_summary(preflight.verdicts());
         return Ok(());
     }
+    if decided.plan.steps.is_empty() {
+        report.note("there is nothing to do: this configuration has no such step, or it is skipped");
+        return Ok(());
+    }
     let lock = InstanceLock::take(layout)?;
     let obtain_image = images::obtainer(layout, options, report)?;
     let tell = Box::new(|text: String| progress.tell(&text));
@@ -45,11 +49,16 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
     progress.verdicts(&preflight.catch_up(), invocation.verbose);
     let split = progress.split();
     if options.output == Output::Json {
-        progress.summary(&split, &layout.admin_kubeconfig().display().to_string());
+        let join = join::json(&host.join_commands(), options.withhold);
+        progress.summary(&split, &layout.admin_kubeconfig().display().to_string(), join);
+        return Ok(());
+    }
+    if !decided.selection.is_whole() {
         return Ok(());
     }
     progress.tell(&time_line(&split));
-    report.line(last_words(layout, decided));
+    let join = join::text(&host.join_commands(), options.withhold);
+    report.line(format!("{}{join}", last_words(layout, decided)));
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 const LONGEST: usize = 80;
 
 /// The candidate nearest to `name`, if one is near enough to be a slip of the finger.
-pub(super) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
     }

@@ -1,0 +1,96 @@
+//! The end of init: how other machines join [5.10].
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::desired::join::{JoinCommand, Role, WITHHELD};
+use crate::secret::Secret;
+
+/// What of the commands is not for every eye.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Withhold {
+    /// Do not show the token that nodes join with
+    #[arg(long)]
+    skip_token_print: bool,
+    /// Do not show the key of uploaded certificates
+    #[arg(long)]
+    skip_certificate_key_print: bool,
+}
+
+impl Withhold {
+    fn from(self, mut command: JoinCommand) -> JoinCommand {
+        if self.skip_token_print {
+            command.token = Secret::new(WITHHELD);
+        }
+        if let Role::ControlPlane { certificate_key: Some(key) } = &mut command.role
+            && self.skip_certificate_key_print
+        {
+            *key = Secret::new(WITHHELD);
+        }
+        command
+    }
+}
+
+/// One block for each role that a machine can join in.
+pub(super) fn text(commands: &[JoinCommand], withhold: Withhold) -> String {
+    let mut text = String::new();
+    for command in commands {
+        let what = match &command.role {
+            Role::Worker => "Join a node:",
+            Role::ControlPlane { certificate_key: Some(_) } => {
+                "Join a control plane, within two hours, while the uploaded certificates are there:"
+            }
+            Role::ControlPlane { certificate_key: None } => {
+                "Join a control plane, once the authorities and the service accounts' keys were copied to it:"
+            }
+        };
+        let lines = withhold.from(command.clone()).lines();
+        text.push_str(&format!("\n\n{what}\n  {}", lines.reveal()));
+    }
+    text
+}
+
+/// The same for programs, each command on one line.
+pub(super) fn json(commands: &[JoinCommand], withhold: Withhold) -> Value {
+    let of = |is_worker: bool| -> Vec<String> {
+        let commands = commands.iter().filter(|command| (command.role == Role::Worker) == is_worker);
+        commands.map(|command| withhold.from(command.clone()).one_line().reveal().to_owned()).collect()
+    };
+    json!({ "nodes": of(true), "controlPlanes": of(false) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOW: Withhold = Withhold { skip_token_print: false, skip_certificate_key_print: false };
+
+    fn command(role: Role) -> JoinCommand {
+        JoinCommand {
+            endpoint: "a:6443".to_owned(),
+            token: Secret::new("t.s"),
+            pins: vec!["sha256:p".to_owned()],
+            role,
+        }
+    }
+
+    #[test]
+    fn secrets_are_shown_unless_they_are_withheld() {
+        let key = Some(Secret::new("KEY"));
+        let commands = [command(Role::Worker), command(Role::ControlPlane { certificate_key: key })];
+        let shown = text(&commands, SHOW);
+        assert!(shown.contains("--token t.s") && shown.contains("--certificate-key KEY"), "{shown}");
+        let withhold = Withhold { skip_token_print: true, skip_certificate_key_print: true };
+        for told in [text(&commands, withhold), json(&commands, withhold).to_string()] {
+            assert!(!told.contains("t.s") && !told.contains("KEY") && told.contains(WITHHELD), "{told}");
+        }
+    }
+
+    #[test]
+    fn programs_get_one_line_for_each_role() {
+        let commands = [command(Role::Worker), command(Role::ControlPlane { certificate_key: None })];
+        let told = json(&commands, SHOW);
+        let line = "kubeadm join a:6443 --token t.s --discovery-token-ca-cert-hash sha256:p";
+        assert_eq!(told, json!({ "nodes": [line], "controlPlanes": [format!("{line} --control-plane")] }));
+    }
+}
