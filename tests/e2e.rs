@@ -10,6 +10,7 @@ mod hardening;
 mod input;
 mod interrupted;
 mod kills;
+mod phases;
 mod reboot;
 mod reset;
 mod security;

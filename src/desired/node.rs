@@ -31,9 +31,9 @@ impl Marks {
         }
         let mut taints = config.node.taints.clone();
         let (key, effect) = defaults::TAINT;
-        let is_default = matches!(taints.as_slice(), [taint] if is_same(taint, key, effect));
-        if version.has_master_taint() && is_default {
-            taints.push(Taint { key: OLD_ROLE.to_owned(), ..taints[0].clone() });
+        let default = Taint { key: key.to_owned(), effect: effect.to_owned(), ..Taint::default() };
+        if version.has_master_taint() && taints == [default.clone()] {
+            taints.push(Taint { key: OLD_ROLE.to_owned(), ..default });
         }
         Marks { node: config.node.name.clone(), labels, taints }
     }
@@ -58,8 +58,9 @@ impl Marks {
         let has_labels = self.labels.iter().all(|label| labels.get(*label).is_some_and(String::is_empty));
         let taints = found.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
         let (same, others): (Vec<_>, Vec<_>) =
-            taints.partition(|found| self.taints.iter().any(|ours| is_same(found, &ours.key, &ours.effect)));
-        let has_taints = self.taints.iter().all(|ours| same.iter().any(|found| found.value == ours.value));
+            taints.partition(|found| self.taints.iter().any(|ours| is_same(found, ours)));
+        let has_taints =
+            self.taints.iter().all(|ours| same.iter().any(|found| is_same(found, ours) && found.value == ours.value));
         if has_labels && has_taints {
             return None;
         }
@@ -79,8 +80,8 @@ impl Marks {
 }
 
 /// A node has one taint with this key and effect at most.
-fn is_same(taint: &Taint, key: &str, effect: &str) -> bool {
-    taint.key == key && taint.effect == effect
+fn is_same(a: &Taint, b: &Taint) -> bool {
+    a.key == b.key && a.effect == b.effect
 }
 
 #[cfg(test)]
@@ -122,6 +123,7 @@ mod tests {
     fn others_taints_stay_behind_ours() {
         for (ours, found, expected) in [
             (&["a:NoSchedule"][..], &[][..], &["a:NoSchedule"][..]),
+            (&["a:NoSchedule", "b:NoSchedule"], &["b:NoSchedule"], &["a:NoSchedule", "b:NoSchedule"]),
             (&["a:NoSchedule"], &["u:NoExecute"], &["a:NoSchedule", "u:NoExecute"]),
             (&["a:NoSchedule", "b=x:NoExecute"], &["b=y:NoExecute", "a:NoExecute"], {
                 &["a:NoSchedule", "b=x:NoExecute", "a:NoExecute"]

@@ -1,0 +1,116 @@
+//! Single phases, phases left out, and the node that init marks.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bootstrap::phase::{PHASES, PREFLIGHT};
+
+use crate::support::components::ECDSA;
+use crate::support::inspect::eventually;
+use crate::support::node::Node;
+use crate::support::{Run, picture};
+
+const TOKEN: &str = "bootstrapTokens:\n- token: abcdef.0123456789abcdef\n";
+const NODE: &str = "node";
+
+/// Runs one phase with the node's configuration.
+fn phase(node: &Node, name: &str) -> Run {
+    let config = format!("--config={}", node.config().display());
+    node.run(&["init", "phase", name, &config])
+}
+
+/// Files and directories with their modes.
+fn shape(root: &std::path::Path) -> BTreeMap<PathBuf, String> {
+    let mode = |facts: String| facts.split(' ').next().unwrap_or_default().to_owned();
+    picture(root).into_iter().map(|(path, facts)| (path, mode(facts))).collect()
+}
+
+#[test]
+fn phase_by_phase_a_bare_node_becomes_what_an_init_makes_of_it() {
+    let node = Node::new();
+    node.configure(TOKEN, ECDSA);
+    let out = node.directory.path().join("out");
+    let config = format!("--config={}", node.config().display());
+    node.run(&["init", "--dry-run", &config, &format!("--out={}", out.display())]).succeeds();
+    phase(&node, PREFLIGHT.name).succeeds();
+    for one in PHASES.iter().filter(|phase| phase.depends_on.is_empty()) {
+        let run = phase(&node, one.name).succeeds();
+        assert!(run.stdout.is_empty(), "{}: {}", one.name, run.stdout);
+    }
+    for directory in ["etc/kubernetes", "var/lib/kubelet"] {
+        assert_eq!(shape(&node.path(directory)), shape(&out.join(directory)), "{directory}");
+    }
+    node.wait_until_ready();
+    let identities = node.identities();
+    let run = node.init().succeeds();
+    assert!(!run.stderr.contains("created") && !run.stderr.contains("replaced"), "{}", run.stderr);
+    assert_eq!(node.identities(), identities);
+    assert!(
+        run.stdout.contains("kubeadm join ") && run.stdout.contains("--token abcdef.0123456789abcdef"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn what_is_skipped_is_not_made_and_can_be_made_later() {
+    let node = Node::new();
+    node.configure(TOKEN, ECDSA);
+    let mut command = node.init_command();
+    command.arg(
+        "--skip-phases=addon,bootstrap-token,show-join-command,mark-control-plane,kubelet-start,upload-config/kubelet",
+    );
+    let run = Run::of(command).succeeds();
+    assert!(!run.stdout.contains("kubeadm join"), "{}", run.stdout);
+    assert!(!node.path("var/lib/kubelet").exists());
+    let found = |kind: &str, name: &str| node.kubectl(&["-n=kube-system", "get", kind, name]).code == 0;
+    assert!(found("configmap", "kubeadm-config"));
+    for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
+        assert!(!found(kind, name), "{kind} {name}");
+    }
+    node.init().succeeds();
+    assert!(node.path("var/lib/kubelet/config.yaml").exists());
+    for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
+        assert!(found(kind, name), "{kind} {name}");
+    }
+}
+
+#[test]
+fn a_marked_node_keeps_pods_away_and_is_marked_once() {
+    let node = Node::new();
+    // the controllers give up on a node without a kubelet sooner
+    let impatience = "controllerManager:\n  extraArgs:\n  - {name: node-startup-grace-period, value: 3s}\n  \
+                      - {name: node-monitor-period, value: 1s}\n  - {name: node-monitor-grace-period, value: 5s}\n";
+    node.configure(TOKEN, &format!("{ECDSA}{impatience}"));
+    node.init().succeeds();
+    let field = |path: &str| node.ask(&["get", "node", NODE, &format!("-o=jsonpath={{{path}}}")]);
+    let labels: BTreeMap<String, String> = serde_json::from_str(&field(".metadata.labels")).unwrap();
+    for label in ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/exclude-from-external-load-balancers"] {
+        assert_eq!(labels.get(label).map(String::as_str), Some(""), "{labels:?}");
+    }
+    assert!(!labels.contains_key("kubernetes.io/os"), "{labels:?}");
+    let taints = || field(".spec.taints[*]['key','effect']");
+    let own = "node-role.kubernetes.io/control-plane";
+    let unreachable = "node.kubernetes.io/unreachable";
+    eventually("the taint of a node that nobody hears of", || taints().contains(unreachable).then_some(()));
+    assert!(taints().contains(own), "{}", taints());
+
+    let unschedulable =
+        ["-n=kube-system", "get", "pods", "-l=k8s-app=kube-dns", "-o=jsonpath={.items[*].status.conditions[*].reason}"];
+    eventually("the scheduler's word on CoreDNS", || node.ask(&unschedulable).contains("Unschedulable").then_some(()));
+    let status = "-o=jsonpath={.status.observedGeneration}/{.status.desiredNumberScheduled}";
+    eventually("kube-proxy's DaemonSet", || {
+        (node.ask(&["-n=kube-system", "get", "daemonset", "kube-proxy", status]) == "1/0").then_some(())
+    });
+    let bound = node.ask(&["get", "pods", "-A", "-o=jsonpath={.items[*].spec.nodeName}"]);
+    assert_eq!(bound.trim(), "");
+
+    let version = field(".metadata.resourceVersion");
+    node.init().succeeds();
+    assert_eq!(field(".metadata.resourceVersion"), version);
+    node.ask(&["taint", "node", NODE, &format!("{own}-")]);
+    assert!(!taints().contains(own));
+    phase(&node, "mark-control-plane").succeeds();
+    let after = taints();
+    assert!(after.contains(own) && after.contains(unreachable), "{after}");
+}
