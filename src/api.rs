@@ -12,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use crate::desired::object::Object;
-use crate::error::{Context, Result};
+use crate::error::{Context, Exit, Fault, Result};
 
 /// Who owns what we apply (server-side apply's field manager).
 const FIELD_MANAGER: &str = "bootstrap";
@@ -60,7 +60,7 @@ impl Endpoint {
 
     /// `/readyz` of the API server, asked as the kubeconfig's user.
     pub async fn readyz(kubeconfig: &str, server: &str) -> Result<Endpoint> {
-        Endpoint::new(client_config(kubeconfig, server).await?, "/readyz".to_owned(), server)
+        Endpoint::new(client_config(kubeconfig, Some(server)).await?, "/readyz".to_owned(), server)
     }
 
     fn new(mut config: Config, path: String, base: &str) -> Result<Endpoint> {
@@ -149,7 +149,13 @@ impl std::fmt::Debug for ApiServer {
 impl ApiServer {
     /// As the kubeconfig's user, at `server` whatever the file says: init talks to the local API server [2].
     pub async fn connect(kubeconfig: &str, server: &str) -> Result<ApiServer> {
-        let client = Client::try_from(client_config(kubeconfig, server).await?)?;
+        let client = Client::try_from(client_config(kubeconfig, Some(server)).await?)?;
+        Ok(ApiServer { client })
+    }
+
+    /// As the kubeconfig's user, at its server.
+    pub async fn of_kubeconfig(kubeconfig: &str) -> Result<ApiServer> {
+        let client = Client::try_from(client_config(kubeconfig, None).await?)?;
         Ok(ApiServer { client })
     }
 
@@ -161,14 +167,17 @@ impl ApiServer {
             Some(namespace) => format!("cannot apply {} `{namespace}/{}`", object.kind, object.name),
             None => format!("cannot apply {} `{}`", object.kind, object.name),
         };
+        let gave_up = |error: anyhow::Error| {
+            let message = format!("{}: gave up after {} s", cannot(), patience.as_secs());
+            Err(Fault::new(Exit::TimedOut, message).because(error).into())
+        };
         loop {
-            let tried = tokio::time::timeout_at(deadline, self.try_apply(object)).await;
-            match tried.with_context(|| format!("no answer within {} s", patience.as_secs())).with_context(cannot)? {
-                Ok(()) => return Ok(()),
-                Err(error) if tokio::time::Instant::now() >= deadline || is_final(&error) => {
-                    return Err(error).with_context(cannot);
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            match tokio::time::timeout_at(deadline, self.try_apply(object)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if is_final(&error) => return Err(error).with_context(cannot),
+                Ok(Err(error)) if tokio::time::Instant::now() >= deadline => return gave_up(error.into()),
+                Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_) => return gave_up(anyhow::anyhow!("the API server gives no answer")),
             }
         }
     }
@@ -191,13 +200,16 @@ fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 405 | 415 | 422))
 }
 
-async fn client_config(kubeconfig: &str, server: &str) -> Result<Config> {
+/// The client's settings; without `server` the kubeconfig's own.
+async fn client_config(kubeconfig: &str, server: Option<&str>) -> Result<Config> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("cannot read the kubeconfig")?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .context("cannot use the kubeconfig")?;
-    config.cluster_url = server.parse().with_context(|| format!("`{server}` is no URL"))?;
-    config.proxy_url = None;
+    if let Some(server) = server {
+        config.cluster_url = server.parse().with_context(|| format!("`{server}` is no URL"))?;
+        config.proxy_url = None;
+    }
     Ok(config)
 }
 

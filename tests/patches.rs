@@ -8,8 +8,8 @@ use bootstrap::desired::patch::{self, PatchFile, Target};
 use serde_json::Value;
 
 use crate::manifests::{self, config, facts, without_nothing};
-use crate::support::Run;
 use crate::support::components::COMPONENTS;
+use crate::support::{Bootstrap, Run, picture};
 
 /// For the manifest of kube-apiserver.
 const OF_A_POD: &[&str] = &[
@@ -69,4 +69,124 @@ fn a_strategic_merge_of_a_deployment_is_kubectls() {
         let outcome = ours(Target::CoreDnsDeployment, patch, deployment);
         assert_eq!(without_nothing(outcome), without_nothing(kubectl(patch, deployment)), "{patch}");
     }
+}
+
+/// A directory of patches, and an init that uses it on a root of its own.
+struct Patched {
+    patches: tempfile::TempDir,
+    root: tempfile::TempDir,
+}
+
+impl Patched {
+    fn new(files: &[(&str, &str)]) -> Patched {
+        let patched = Patched { patches: tempfile::tempdir().unwrap(), root: tempfile::tempdir().unwrap() };
+        for (name, text) in files {
+            let path = patched.patches.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        patched
+    }
+
+    fn init(&self, flags: &[&str]) -> Run {
+        let own = [
+            format!("--patches={}", self.patches.path().display()),
+            format!("--root={}", self.root.path().display()),
+            "--node-name=n1".to_owned(),
+            "--apiserver-advertise-address=10.0.0.5".to_owned(),
+        ];
+        Bootstrap::new(["init"].into_iter().chain(flags.iter().copied()).chain(own.iter().map(String::as_str))).run()
+    }
+}
+
+const SIDECAR: &str = "spec: {containers: [{name: audit, image: audit:1}]}\n";
+
+#[test]
+fn a_dry_run_tells_what_was_patched_and_what_was_not_used() {
+    let patched = Patched::new(&[
+        ("kube-scheduler.yaml", SIDECAR),
+        ("more/corednsdeployment+merge.yaml", "spec: {replicas: 1}\n"),
+        ("kubeletconfiguration1.yaml", "maxPods: 7\n"),
+        ("kube-shceduler.yaml", "a: b\n"),
+        ("README.png", "\u{0}"),
+    ]);
+    let out = patched.root.path().join("out");
+    let run = patched.init(&["--dry-run", &format!("--out={}", out.display())]).succeeds();
+    for told in [
+        "kube-scheduler.yaml` to kube-scheduler\n",
+        "applied the merge patch `",
+        "corednsdeployment+merge.yaml` to corednsdeployment\n",
+        "kube-shceduler.yaml` is not used: its name begins with none of",
+        "README.png` is not used: its name ends in neither",
+    ] {
+        assert!(run.stderr.contains(told), "`{told}` is not in:\n{}", run.stderr);
+    }
+    let read = |path: &str| fs::read_to_string(out.join(path)).unwrap();
+    let scheduler: Value = serde_yaml::from_str(&read("etc/kubernetes/manifests/kube-scheduler.yaml")).unwrap();
+    let names: Vec<_> =
+        scheduler["spec"]["containers"].as_array().unwrap().iter().map(|container| &container["name"]).collect();
+    assert_eq!(names, ["audit", "kube-scheduler"]);
+    assert!(read("var/lib/kubelet/config.yaml").contains("\nmaxPods: 7\n"));
+    let objects = fs::read_dir(out.join("apply")).unwrap().map(|entry| entry.unwrap().path());
+    let deployment = objects.into_iter().find(|path| path.to_string_lossy().contains("deployment-coredns")).unwrap();
+    assert!(fs::read_to_string(deployment).unwrap().contains("\n  replicas: 1\n"));
+    // the image of the sidecar is one of the control plane's
+    let plan = patched.init(&["--dry-run"]).succeeds().stdout;
+    assert!(plan.contains("pull image audit:1 unless it is present"), "{plan}");
+}
+
+#[test]
+fn every_patch_at_fault_is_named_before_anything_is_done() {
+    let patched = Patched::new(&[
+        ("etcd.yaml", "spec: {containers: [{name: etcd, image: [1]}]}\n"),
+        ("kube-apiserver.yaml", "spec: {containers: [{name: kube-apiserver, $patch: delete}]}\n"),
+        ("kube-scheduler+json.yaml", "- {op: remove, path: /spec/nothing}\n"),
+        ("corednsdeployment.yaml", "metadata: {name: other}\n"),
+        ("kubeletconfiguration+merge.yaml", "kind: null\n"),
+    ]);
+    for flags in [&[][..], &["--dry-run"]] {
+        patched.init(flags).fails(
+            2,
+            &[
+                "etcd.yaml` makes something else of etcd: it is no Pod: `spec.containers[0].image`",
+                "kube-apiserver.yaml` makes something else of kube-apiserver: it has no container `kube-apiserver`",
+                "cannot apply the patch `",
+                "there is nothing at `/spec/nothing`",
+                "corednsdeployment.yaml` makes something else of corednsdeployment: it is not `kube-system/coredns`",
+                "kubeletconfiguration+merge.yaml` makes something else of kubeletconfiguration",
+            ],
+        );
+    }
+    assert!(picture(patched.root.path()).is_empty());
+    Patched::new(&[("etcd+.yaml", ""), ("etcd+foo.yaml", "")]).init(&[]).fails(2, &["etcd+.yaml", "etcd+foo.yaml"]);
+}
+
+#[test]
+fn a_pod_that_the_runner_would_reject_ends_an_init_and_warns_in_a_dry_run() {
+    let patched = Patched::new(&[("kube-scheduler.yaml", "spec: {runtimeClassName: gvisor}\n")]);
+    let says = ["the runner rejects kube-scheduler as patched by `", "kube-scheduler.yaml`: ", "runtimeClassName"];
+    patched.init(&[]).fails(2, &says);
+    assert!(picture(patched.root.path()).is_empty());
+    let run = patched.init(&["--dry-run"]).succeeds();
+    assert!(says.iter().all(|text| run.stderr.contains(text)), "{}", run.stderr);
+}
+
+#[test]
+fn the_directory_of_patches_is_a_directory() {
+    let patched = Patched::new(&[("etcd.yaml", "a: b\n")]);
+    let link = patched.root.path().join("link");
+    std::os::unix::fs::symlink(patched.patches.path(), &link).unwrap();
+    for path in [link, patched.patches.path().join("etcd.yaml"), "/no/such/directory".into()] {
+        let flags = ["init", "--dry-run", "--node-name=n1", "--apiserver-advertise-address=10.0.0.5"];
+        Bootstrap::new(flags.into_iter().chain([format!("--patches={}", path.display()).as_str()]))
+            .run()
+            .fails(2, &["patches.directory: ", &path.display().to_string()]);
+    }
+    // a link to a file is a file, one to a directory is not walked
+    let more = Patched::new(&[]);
+    std::os::unix::fs::symlink(patched.patches.path().join("etcd.yaml"), more.patches.path().join("etcd1.yaml"))
+        .unwrap();
+    std::os::unix::fs::symlink(patched.patches.path(), more.patches.path().join("linked")).unwrap();
+    let run = more.init(&["--dry-run"]).succeeds();
+    assert!(run.stderr.contains("etcd1.yaml` to etcd") && run.stderr.contains("linked` is not used"), "{}", run.stderr);
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{ApiServer, FIELD_MANAGER};
 use crate::desired::node::Marks;
-use crate::error::{Context, Result};
+use crate::error::{Exit, Fault, Result};
 
 /// Between two tries: somebody else has changed the node in between, or the server is not ready.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,13 +19,16 @@ impl ApiServer {
     /// whatever the failure: a node that is being registered changes under our hands.
     pub async fn mark_node(&self, marks: &Marks, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
-        let cannot = || format!("cannot mark node `{}`", marks.node);
+        let gave_up = |error: anyhow::Error| {
+            let message = format!("cannot mark node `{}`: gave up after {} s", marks.node, patience.as_secs());
+            Err(Fault::new(Exit::TimedOut, message).because(error).into())
+        };
         loop {
-            let tried = timeout_at(deadline, self.try_mark(marks)).await;
-            match tried.with_context(|| format!("no answer within {} s", patience.as_secs())).with_context(cannot)? {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => return Err(error).with_context(cannot),
-                Err(_) => sleep(PAUSE).await,
+            match timeout_at(deadline, self.try_mark(marks)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if Instant::now() >= deadline => return gave_up(error),
+                Ok(Err(_)) => sleep(PAUSE).await,
+                Err(_) => return gave_up(anyhow::anyhow!("the API server gives no answer")),
             }
         }
     }

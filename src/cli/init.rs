@@ -10,7 +10,7 @@ mod print;
 mod progress;
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -27,6 +27,7 @@ use crate::host::{facts, found};
 use crate::phase::{self, Selection};
 use crate::plan::Plan;
 use crate::plan::found::Found;
+use crate::secret::Secret;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -83,6 +84,8 @@ struct Decided {
     plan: Plan,
     selection: Selection,
     now: jiff::Timestamp,
+    /// The content of `--kubeconfig`.
+    kubeconfig: Option<Secret>,
 }
 
 pub fn run(args: InitArgs, invocation: &Invocation) -> Result<()> {
@@ -108,6 +111,7 @@ pub fn run(args: InitArgs, invocation: &Invocation) -> Result<()> {
 fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation: &Invocation) -> Result<Decided> {
     let mut facts = facts::gather(&invocation.layout)?;
     let file = options.config.file.as_deref().map(read_config).transpose()?;
+    let kubeconfig = flags.kubeconfig.as_deref().map(read_kubeconfig).transpose()?;
     let written = Flags { extra_args: flags.extra_args(), ..options.config.to_flags() };
     let config: Config = resolve(&written, file, &facts).map_err(Fault::from)?;
     for warning in &config.warnings {
@@ -128,5 +132,11 @@ fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation:
     for sentence in used {
         invocation.report.warning(sentence);
     }
-    Ok(Decided { desired, found, plan, selection, now: facts.now })
+    Ok(Decided { desired, found, plan, selection, now: facts.now, kubeconfig })
+}
+
+fn read_kubeconfig(path: &Path) -> Result<Secret> {
+    let read = std::fs::read_to_string(path);
+    read.map(Secret::new)
+        .map_err(|error| Fault::usage(format!("--kubeconfig: cannot read `{}`", path.display())).because(error).into())
 }

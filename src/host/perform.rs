@@ -9,7 +9,7 @@ use super::daemon::{self, RunnerOptions};
 use super::journal::{self, Journal};
 use super::lock::InstanceLock;
 use super::users;
-use super::wait::Wait;
+use super::wait::{SILENCE, Wait};
 use super::writer::Writer;
 use crate::api::{ApiServer, Endpoint};
 use crate::apply::Perform;
@@ -24,6 +24,7 @@ use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase::undo::{Made, MadeKind};
 use crate::plan::{Action, Condition, Step};
+use crate::secret::Secret;
 
 /// Gets an image into the store; the command line draws the progress.
 pub type ObtainImage =
@@ -38,6 +39,7 @@ pub struct Host<'a> {
     tell: Box<dyn Fn(String) + 'a>,
     now: jiff::Timestamp,
     join_commands: RefCell<Vec<JoinCommand>>,
+    kubeconfig: Option<Secret>,
 }
 
 impl<'a> Host<'a> {
@@ -53,7 +55,14 @@ impl<'a> Host<'a> {
         let moment = time::OffsetDateTime::from_unix_timestamp(now.as_second())?;
         let writer = Writer::new(layout.clone(), layout.clone(), desired.config.encryption_algorithm, moment);
         let join_commands = RefCell::default();
-        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now, join_commands })
+        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now, join_commands, kubeconfig: None })
+    }
+
+    /// Asks as the user of this kubeconfig, and at its server.
+    #[must_use]
+    pub fn as_user_of(mut self, kubeconfig: Option<Secret>) -> Host<'a> {
+        self.kubeconfig = kubeconfig;
+        self
     }
 
     /// What a step is about to make and is not there, missing parents first.
@@ -126,7 +135,7 @@ impl<'a> Host<'a> {
         Wait { layout: &self.layout, condition, manifest, endpoint, patience, tell: &*self.tell }.run().await
     }
 
-    fn kubeconfig(&self, name: &str) -> Result<String> {
+    fn own_kubeconfig(&self, name: &str) -> Result<String> {
         let file = self.desired.kubeconfigs.iter().find(|file| file.name == name);
         let file = file.with_context(|| format!("there is no kubeconfig `{name}`"))?;
         Ok(String::from_utf8_lossy(&self.writer.read(&file.path())?).into_owned())
@@ -134,26 +143,46 @@ impl<'a> Host<'a> {
 
     /// Of the user that no missing role can lock out: `system:masters` [2].
     fn powerful_kubeconfig(&self) -> Result<String> {
-        self.kubeconfig("super-admin").or_else(|_| self.kubeconfig("admin"))
+        self.own_kubeconfig("super-admin").or_else(|_| self.own_kubeconfig("admin"))
     }
 
-    async fn apply_objects(&self, step: &str) -> Result<()> {
+    /// As whom a step asks, and where: as the user of the kubeconfig that the command line names, otherwise here.
+    async fn api_server(&self, step: &str) -> Result<ApiServer> {
+        if let Some(kubeconfig) = &self.kubeconfig {
+            return ApiServer::of_kubeconfig(kubeconfig.reveal()).await;
+        }
         // the rights of `admin.conf` are the first object; everything after proves that they work
         let kubeconfig = match step {
             "wait-control-plane/admin-rbac" => self.powerful_kubeconfig()?,
-            _ => self.kubeconfig("admin")?,
+            _ => self.own_kubeconfig("admin")?,
         };
-        let server = ApiServer::connect(&kubeconfig, &self.desired.config.local_server()).await?;
+        ApiServer::connect(&kubeconfig, &self.desired.config.local_server()).await
+    }
+
+    async fn apply_objects(&self, step: &str) -> Result<()> {
+        let server = self.api_server(step).await?;
         let patience = self.desired.config.timeouts.kubernetes_api_call;
         for object in object::of_step(step, &self.desired.config, &self.late()?)? {
-            server.apply(&object, patience).await?;
+            self.patiently(step, server.apply(&object, patience)).await?;
         }
         Ok(())
     }
 
-    async fn mark_node(&self, marks: &Marks) -> Result<()> {
-        let server = ApiServer::connect(&self.kubeconfig("admin")?, &self.desired.config.local_server()).await?;
-        server.mark_node(marks, self.desired.config.timeouts.kubernetes_api_call).await
+    async fn mark_node(&self, step: &str, marks: &Marks) -> Result<()> {
+        let server = self.api_server(step).await?;
+        let patience = self.desired.config.timeouts.kubernetes_api_call;
+        self.patiently(step, server.mark_node(marks, patience)).await
+    }
+
+    /// After a while, a person wants to know what takes so long.
+    async fn patiently<T>(&self, step: &str, asking: impl Future<Output = T>) -> T {
+        tokio::pin!(asking);
+        tokio::select! {
+            answer = &mut asking => return answer,
+            () = tokio::time::sleep(SILENCE) => {}
+        }
+        (self.tell)(format!("waiting for {step}: the API server has not taken it yet"));
+        asking.await
     }
 
     fn learn_join_commands(&self) -> Result<()> {
@@ -225,7 +254,7 @@ impl Perform for Host<'_> {
             }
             Action::Await(condition) => self.wait(*condition).await,
             Action::ApplyObjects { step } => self.apply_objects(step).await,
-            Action::MarkNode(marks) => self.mark_node(marks).await,
+            Action::MarkNode(marks) => self.mark_node(&step.name(), marks).await,
             Action::ShowJoinCommand => self.learn_join_commands(),
             other => anyhow::bail!("init does not know how to {other}"),
         }

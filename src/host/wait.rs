@@ -16,7 +16,7 @@ use crate::plan::Condition;
 /// Between two questions.
 const POLL: Duration = Duration::from_millis(50);
 /// After this long, a person wants to know what takes so long.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// Between two looks at the runner's picture, and two lines about the same wait.
 const LOOK: Duration = Duration::from_millis(500);
 /// A container that has ended this often is not going to come up by itself.

@@ -68,7 +68,15 @@ fn what_is_skipped_is_not_made_and_can_be_made_later() {
     for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
         assert!(!found(kind, name), "{kind} {name}");
     }
+    // credentials may be elsewhere
+    let elsewhere = node.directory.path().join("other.conf");
+    std::fs::rename(node.path("etc/kubernetes/admin.conf"), &elsewhere).unwrap();
+    phase(&node, "mark-control-plane").fails(2, &["missing kubeconfig/admin, needed by mark-control-plane"]);
+    let flag = format!("--kubeconfig={}", elsewhere.display());
+    let config = format!("--config={}", node.config().display());
+    node.run(&["init", "phase", "mark-control-plane", &config, &flag]).succeeds();
     node.init().succeeds();
+    assert!(found("node", NODE));
     assert!(node.path("var/lib/kubelet/config.yaml").exists());
     for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
         assert!(found(kind, name), "{kind} {name}");
@@ -113,4 +121,18 @@ fn a_marked_node_keeps_pods_away_and_is_marked_once() {
     phase(&node, "mark-control-plane").succeeds();
     let after = taints();
     assert!(after.contains(own) && after.contains(unreachable), "{after}");
+}
+
+#[test]
+fn a_phase_that_finds_no_api_server_gives_up() {
+    let node = Node::bare();
+    node.configure("timeouts:\n  kubernetesAPICall: 3s\n", ECDSA);
+    let config = format!("--config={}", node.config().display());
+    for one in ["certs", "kubeconfig"] {
+        phase(&node, one).succeeds();
+    }
+    let run = node.run(&["init", "phase", "upload-config", "kubeadm", &config]);
+    run.fails(4, &["waiting for upload-config/kubeadm", "upload-config/kubeadm failed", "gave up after 3 s"]);
+    phase(&node, "wait-control-plane")
+        .fails(2, &["missing etcd, needed by wait-control-plane/etcd", "missing control-plane"]);
 }

@@ -95,6 +95,9 @@ pub(super) struct PhaseFlags {
     /// control-plane: flags of kube-scheduler
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     scheduler_extra_args: Option<Vec<String>>,
+    /// Phases that change the API: ask as the user of this kubeconfig, at its server
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
     /// addon: print the objects instead of applying them
     #[arg(long)]
     pub(super) print_manifest: bool,
@@ -111,7 +114,10 @@ impl PhaseFlags {
 
     /// The steps whose results nobody needs any more.
     pub(super) fn given(&self) -> &'static [&'static str] {
-        if self.print_manifest { &["kubeconfig/admin"] } else { &[] }
+        match self.print_manifest || self.kubeconfig.is_some() {
+            true => &["kubeconfig/admin", "kubeconfig/super-admin"],
+            false => &[],
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
     let lock = InstanceLock::take(layout)?;
     let obtain_image = images::obtainer(layout, options, report)?;
     let tell = Box::new(|text: String| progress.tell(&text));
-    let host = Host::new(layout.clone(), &lock, desired, decided.now, obtain_image, tell)?;
+    let host = Host::new(layout.clone(), &lock, desired, decided.now, obtain_image, tell)?
+        .as_user_of(decided.kubeconfig.clone());
     let applied = tokio::select! {
         applied = apply(&decided.plan, Order::Urgent(URGENT), &host, &progress) => applied,
         _ = tokio::signal::ctrl_c() => Err(Fault::failed("interrupted").into()),
