@@ -336,3 +336,27 @@ fn flags_of_a_phase_reach_its_manifests() {
     assert!(manifest("kube-scheduler.yaml").contains("- --v=2\n"));
     assert!(!out.join("etc/kubernetes/manifests/etcd.yaml").exists());
 }
+
+#[test]
+fn the_kubeconfig_of_a_kubelet_that_took_over_names_its_own_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, out) = (directory.path().join("root"), directory.path().join("out"));
+    let init = |arguments: &[&str], out: &Path| {
+        let flags = ["--dry-run", "--node-name=n1", "--apiserver-advertise-address=10.0.0.5"].map(str::to_owned);
+        let places = [format!("--root={}", root.display()), format!("--out={}", out.display())];
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        Bootstrap::new(["init".to_owned()].into_iter().chain(arguments).chain(flags).chain(places)).run().succeeds()
+    };
+    init(&[], &root);
+    let phase = ["phase", "kubelet-finalize", "enable-client-cert-rotation"];
+    init(&phase, &out);
+    assert!(!out.exists(), "no kubelet has been here");
+    let certificate = "var/lib/kubelet/pki/kubelet-client-current.pem";
+    fs::create_dir(root.join("var/lib/kubelet/pki")).unwrap();
+    fs::write(root.join(certificate), "").unwrap();
+    init(&phase, &out);
+    let kubeconfig = fs::read_to_string(out.join("etc/kubernetes/kubelet.conf")).unwrap();
+    assert!(kubeconfig.contains(&format!("client-certificate: /{certificate}\n")), "{kubeconfig}");
+    assert!(!kubeconfig.contains("client-key-data"), "{kubeconfig}");
+    assert_eq!(picture(&out).len(), 3);
+}

@@ -26,8 +26,11 @@ fn decide(desired: &Desired, found: &Found) -> Option<(Decision, Vec<Action>)> {
         Ok(None) => None,
         Ok(Some(content)) => {
             let reason = format!("the kubelet renews `{}`", certificate.display());
-            let write = Action::WriteFile { path, mode: layout::SECRET_FILE, content };
-            Some((Decision::Replace(reason), vec![write]))
+            let actions = vec![
+                Action::MakeDirectory { path: layout::KUBERNETES.into(), mode: layout::PUBLIC_DIRECTORY },
+                Action::WriteFile { path, mode: layout::SECRET_FILE, content },
+            ];
+            Some((Decision::Replace(reason), actions))
         }
         Err(error) => {
             let reason = format!("cannot use `{}`: {}", path.display(), crate::error::chain_of(&error));
