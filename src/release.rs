@@ -79,9 +79,10 @@ impl Version {
         self.images().3
     }
 
-    /// kubeadm tells the kubelet that image, so that it is not collected as garbage [5.5, 14].
+    /// kubeadm tells the kubelet that image, so that it is not collected as garbage; older ones only beside Docker
+    /// [5.5, 14].
     pub fn kubelet_is_told_pause_image(&self) -> bool {
-        self.is_before(35)
+        (22..35).contains(&self.minor())
     }
 
     /// The kubelet takes the container runtime's socket from its configuration and not from a flag [4.8].
