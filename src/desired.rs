@@ -3,6 +3,7 @@
 //! Pure: nothing in here touches a file, the clock or the network.
 
 pub mod account;
+pub mod certificate;
 pub mod component_config;
 pub mod config_file;
 pub mod encryption;
@@ -15,6 +16,7 @@ pub mod manifest;
 pub mod node;
 pub mod object;
 pub mod patch;
+mod pem;
 pub mod pki;
 pub mod profile;
 pub mod template;

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use xattr::FileExt;
@@ -30,60 +30,118 @@ pub enum Durability {
     Cached,
 }
 
+/// Who may do what with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub mode: u32,
+    /// User and group; `None` for those of the process.
+    pub owner: Option<(u32, u32)>,
+    /// Extended attributes, such as the label of SELinux.
+    pub attributes: Vec<(OsString, Vec<u8>)>,
+}
+
+impl Access {
+    /// The process's own file.
+    pub fn new(mode: u32) -> Access {
+        Access { mode, owner: None, attributes: Vec::new() }
+    }
+
+    /// That of a file that exists.
+    pub fn of(path: &Path) -> Result<Access> {
+        Access::found(path).with_context(|| format!("cannot look at `{}`", path.display()))
+    }
+
+    fn found(path: &Path) -> io::Result<Access> {
+        let metadata = fs::metadata(path)?;
+        let mut attributes = Vec::new();
+        for name in xattr::list(path)? {
+            if let Some(value) = xattr::get(path, &name)? {
+                attributes.push((name, value));
+            }
+        }
+        Ok(Access { mode: metadata.mode() & 0o7777, owner: Some((metadata.uid(), metadata.gid())), attributes })
+    }
+}
+
 /// [`write()`], as durable as is asked for.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32, durability: Durability) -> Result<()> {
-    let temporary = temporary(path);
-    try_write(path, &temporary, content, mode, durability)
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    stage(path, content, &Access::new(mode), durability)?.commit()
 }
 
 /// Replaces the content of a file that is somebody else's: mode, owner and extended attributes, such as the label of
 /// SELinux, stay. Without one, makes it with mode 0644. Refuses a symbolic link. One writer of a path at a time.
 pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = temporary(path);
-    try_rewrite(path, &temporary, content)
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    let cannot = || format!("cannot write `{}`", path.display());
+    let access = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Access::of(path)?,
+        Ok(_) => Err(io::Error::other("it is no regular file")).with_context(cannot)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Access::new(PUBLIC_FILE),
+        Err(error) => Err(error).with_context(cannot)?,
+    };
+    stage(path, content, &access, Durability::Synced)?.commit()
 }
 
-fn try_rewrite(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => found,
-        Ok(_) => return Err(io::Error::other("it is no regular file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return try_write(path, temporary, content, PUBLIC_FILE, Durability::Synced);
+/// New content that stands beside its file, until it takes the file's place or is dropped. Files that belong together
+/// are staged first and committed after that: then no full disk can part them, and a kill hardly.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    /// `None` once it has taken its place.
+    temporary: Option<PathBuf>,
+    durability: Durability,
+}
+
+/// Writes content for `path` beside it.
+pub fn stage(path: &Path, content: &[u8], access: &Access, durability: Durability) -> Result<Staged> {
+    let staged = Staged { path: path.to_owned(), temporary: Some(temporary(path)), durability };
+    try_stage(&temporary(path), content, access, durability)
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(staged)
+}
+
+impl Staged {
+    /// The file is the new one from now on.
+    pub fn commit(mut self) -> Result<()> {
+        self.try_commit().with_context(|| format!("cannot write `{}`", self.path.display()))
+    }
+
+    fn try_commit(&mut self) -> io::Result<()> {
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path)?;
         }
-        Err(error) => return Err(error),
-    };
-    let mut file = create_anew(temporary)?;
-    file.write_all(content)?;
-    std::os::unix::fs::fchown(&file, Some(found.uid()), Some(found.gid()))?;
-    for name in xattr::list(path)? {
-        if let Some(value) = xattr::get(path, &name)? {
-            file.set_xattr(&name, &value)?;
+        self.temporary = None;
+        match self.path.parent() {
+            Some(directory) if self.durability == Durability::Synced => sync_directory(directory),
+            _ => Ok(()),
         }
     }
-    // last: a change of owner may take bits away
-    file.set_permissions(found.permissions())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    path.parent().map_or(Ok(()), sync_directory)
 }
 
-fn try_write(path: &Path, temporary: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // it has a name that the next write finds
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+fn try_stage(temporary: &Path, content: &[u8], access: &Access, durability: Durability) -> io::Result<()> {
     let mut file = create_anew(temporary)?;
     file.write_all(content)?;
-    // after the content, so that a secret is never readable by more than it will be; fchmod ignores the umask
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    if let Some((user, group)) = access.owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
+    for (name, value) in &access.attributes {
+        file.set_xattr(name, value)?;
+    }
+    // last, so that a secret is never readable by more than it will be; a change of owner may take bits away, and
+    // fchmod ignores the umask
+    file.set_permissions(fs::Permissions::from_mode(access.mode))?;
     if durability == Durability::Synced {
         file.sync_all()?;
     }
-    fs::rename(temporary, path)?;
-    match path.parent() {
-        Some(directory) if durability == Durability::Synced => sync_directory(directory),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// An empty file that only its owner may read, in the place of what a kill has left.
@@ -209,6 +267,19 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(rewrite(&link, b"x").unwrap_err().to_string().contains("link"));
         assert_eq!(fs::read(&path).unwrap(), b"newer");
+    }
+
+    #[test]
+    fn what_is_staged_and_not_committed_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"old", 0o640).unwrap();
+        let access = Access::of(&path).unwrap();
+        assert_eq!(access.mode, 0o640);
+        drop(stage(&path, b"new", &access, Durability::Cached).unwrap());
+        assert_eq!((fs::read(&path).unwrap(), temporary(&path).exists()), (b"old".to_vec(), false));
+        stage(&path, b"new", &access, Durability::Cached).unwrap().commit().unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o640));
     }
 
     #[test]

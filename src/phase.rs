@@ -10,6 +10,7 @@ mod etcd;
 mod file;
 mod hardening;
 mod images;
+mod judgement;
 mod kubeconfig;
 mod kubelet_finalize;
 mod kubelet_start;
@@ -26,7 +27,7 @@ pub use selection::Selection;
 
 use crate::desired::Desired;
 use crate::plan::found::Found;
-use crate::plan::{Plan, Step};
+use crate::plan::{Decision, Plan, Step};
 
 /// One selectable part of init.
 #[derive(Debug)]
@@ -214,4 +215,12 @@ pub const URGENT: &[&str] = &["runner-start", "etcd/local", "control-plane/apise
 /// Every phase's steps.
 pub fn plan(desired: &Desired, found: &Found) -> Plan {
     Plan { steps: PHASES.iter().flat_map(|phase| (phase.steps)(desired, found)).collect() }
+}
+
+/// What is kept and may surprise the user, one sentence each.
+pub fn warnings(desired: &Desired, found: &Found, plan: &Plan) -> Vec<String> {
+    let is_kept = |name: &str| plan.steps.iter().any(|step| step.name() == name && step.decision == Decision::Keep);
+    let mut warnings = certs::warnings(desired, found, &is_kept);
+    warnings.extend(kubeconfig::warnings(desired, found, &is_kept));
+    warnings
 }

@@ -15,6 +15,7 @@ use crate::desired::account::{Accounts, Allocation, Database};
 use crate::desired::kubeconfig::KubeconfigFile;
 use crate::desired::node::Marks;
 use crate::desired::pki::{CertificateFile, CertificateSpec};
+use crate::desired::verify;
 use crate::error::{Fault, Result};
 use crate::image::policy::PullPolicy;
 
@@ -37,6 +38,13 @@ pub enum Decision {
 pub struct KeyPairPaths {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+impl KeyPairPaths {
+    /// `base` is the path below `directory`, without `.crt` or `.key`.
+    pub fn in_directory(directory: &Path, base: &str) -> KeyPairPaths {
+        KeyPairPaths { certificate: directory.join(format!("{base}.crt")), key: directory.join(format!("{base}.key")) }
+    }
 }
 
 /// Something that init waits for.
@@ -318,10 +326,7 @@ fn taint(taint: &Taint) -> String {
 }
 
 fn describe(spec: &CertificateSpec) -> String {
-    let mut text = match &spec.organization {
-        Some(organization) => format!("O={organization}, CN={}", spec.common_name),
-        None => format!("CN={}", spec.common_name),
-    };
+    let mut text = verify::subject(&spec.organizations, &spec.common_name);
     let names: Vec<_> =
         spec.dns_names.iter().cloned().chain(spec.ip_addresses.iter().map(ToString::to_string)).collect();
     if spec.purpose.signer().is_some() && !names.is_empty() {

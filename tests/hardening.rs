@@ -30,8 +30,7 @@ fn found(files: &[(&str, &str)], written: &[&str]) -> Found {
     Found {
         files: files.iter().map(|(path, text)| ((*path).into(), content(text))).collect(),
         written: written.iter().map(|path| ((*path).into(), "another".to_owned())).collect::<BTreeMap<_, _>>(),
-        etcd_owner: None,
-        now: facts().now,
+        ..Found::at(facts().now)
     }
 }
 

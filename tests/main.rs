@@ -3,6 +3,8 @@
 
 /// The objects for the nodes of a cluster.
 mod addons;
+/// Certificates and kubeconfigs, as files.
+mod certificates;
 /// `bootstrap config`, and the page about the configuration.
 mod configuration;
 /// `init --dry-run`.

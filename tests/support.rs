@@ -5,6 +5,7 @@ pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod openssl;
 pub(crate) mod sweep;
 
 use std::collections::BTreeMap;

@@ -132,6 +132,9 @@ fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation:
     for sentence in used {
         invocation.report.warning(sentence);
     }
+    for warning in phase::warnings(&desired, &found, &plan) {
+        invocation.report.warning(warning);
+    }
     Ok(Decided { desired, found, plan, selection, now: facts.now, kubeconfig })
 }
 

@@ -2,16 +2,16 @@
 //!
 //! Pure: the certificate and key that go into one are made elsewhere.
 
+pub mod existing;
+
 use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use serde::Serialize;
 
-use super::issue::Key;
+use super::certificate::Certificate;
 use super::pki::{Authority, CertificateSpec, Purpose};
-use super::verify::{self, Verdict};
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::layout;
@@ -34,6 +34,10 @@ impl KubeconfigFile {
     pub fn path(&self) -> PathBuf {
         PathBuf::from(layout::KUBERNETES).join(self.file)
     }
+
+    fn access(&self) -> Access<'_> {
+        Access { server: &self.server, cluster_name: &self.cluster_name, user: &self.client.common_name }
+    }
 }
 
 /// All kubeconfigs, in kubeadm's order.
@@ -48,7 +52,7 @@ pub fn kubeconfigs(config: &Config) -> Vec<KubeconfigFile> {
         cluster_name: config.cluster_name.clone(),
         client: CertificateSpec {
             common_name: common_name.to_owned(),
-            organization: organization.map(str::to_owned),
+            organizations: organization.into_iter().map(str::to_owned).collect(),
             purpose: Purpose::Client(Authority::Kubernetes),
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
@@ -66,162 +70,123 @@ pub fn kubeconfigs(config: &Config) -> Vec<KubeconfigFile> {
     files
 }
 
+/// Where a kubeconfig leads, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    pub server: &'a str,
+    pub cluster_name: &'a str,
+    pub user: &'a str,
+}
+
+/// How its user proves to be the user.
+#[derive(Debug)]
+pub enum Credentials<'a> {
+    Certificate {
+        pem: &'a str,
+        key: &'a Secret,
+    },
+    /// The certificate is still to be signed by somebody [2].
+    Key(&'a Secret),
+    Token(&'a Secret),
+}
+
 /// The file's text.
-pub fn render(file: &KubeconfigFile, authority_pem: &str, certificate_pem: &str, key_pem: &Secret) -> Result<String> {
-    let user = file.client.common_name.clone();
-    let context = format!("{user}@{}", file.cluster_name);
+pub fn render(file: &KubeconfigFile, authority: &Certificate, certificate_pem: &str, key: &Secret) -> Result<String> {
+    text(file.access(), Some(authority), Credentials::Certificate { pem: certificate_pem, key })
+}
+
+/// A file that lacks its certificate and its authority [9.4].
+pub fn render_unsigned(file: &KubeconfigFile, key: &Secret) -> Result<String> {
+    text(file.access(), None, Credentials::Key(key))
+}
+
+/// The text of any kubeconfig of ours; clients trust the authority alone, not what stands behind it in its file.
+pub fn text(access: Access<'_>, authority: Option<&Certificate>, credentials: Credentials<'_>) -> Result<String> {
+    let context = format!("{}@{}", access.user, access.cluster_name);
+    let encoded = |secret: &Secret| Some(Secret::new(STANDARD.encode(secret.reveal())));
+    let user = match credentials {
+        Credentials::Certificate { pem, key } => {
+            User { client_certificate_data: Some(STANDARD.encode(pem)), client_key_data: encoded(key), token: None }
+        }
+        Credentials::Key(key) => User { client_key_data: encoded(key), ..User::default() },
+        Credentials::Token(token) => User { token: Some(token.clone()), ..User::default() },
+    };
     let kubeconfig = Kubeconfig {
-        api_version: "v1".to_owned(),
+        api_version: "v1",
         clusters: vec![NamedCluster {
             cluster: Cluster {
-                certificate_authority_data: STANDARD.encode(authority_pem),
-                server: file.server.clone(),
+                certificate_authority_data: authority.map(|authority| STANDARD.encode(authority.to_pem())),
+                server: access.server,
             },
-            name: file.cluster_name.clone(),
+            name: access.cluster_name,
         }],
         contexts: vec![NamedContext {
-            context: ContextEntry { cluster: file.cluster_name.clone(), user: user.clone() },
-            name: context.clone(),
+            context: ContextEntry { cluster: access.cluster_name, user: access.user },
+            name: &context,
         }],
-        current_context: context,
-        kind: "Config".to_owned(),
-        users: vec![NamedUser {
-            name: user,
-            user: User {
-                client_certificate_data: STANDARD.encode(certificate_pem),
-                client_key_data: Secret::new(STANDARD.encode(key_pem.reveal())),
-            },
-        }],
+        current_context: &context,
+        kind: "Config",
+        users: vec![NamedUser { name: access.user, user }],
     };
+    to_yaml(&kubeconfig)
+}
+
+fn to_yaml(kubeconfig: &impl Serialize) -> Result<String> {
     let options = serde_yaml::ser_options! { prefer_block_scalars: false, compact_list_indent: true };
-    serde_yaml::to_string_with_options(&kubeconfig, options).context("cannot write a kubeconfig as YAML")
+    serde_yaml::to_string_with_options(kubeconfig, options).context("cannot write a kubeconfig as YAML")
 }
 
-/// Judges a kubeconfig that exists: its cluster must trust our authority, its client certificate must be ours and
-/// still say what it should. A different server is the user's business [2].
-pub fn judge(file: &KubeconfigFile, text: &[u8], authority_pem: &[u8], now: OffsetDateTime) -> Result<Verdict> {
-    let text = std::str::from_utf8(text).context("it is not UTF-8")?;
-    let kubeconfig: Kubeconfig = serde_yaml::from_str(text)
-        .map_err(|_| anyhow::anyhow!("it is no kubeconfig with an embedded client certificate"))?;
-    let context = kubeconfig
-        .contexts
-        .iter()
-        .find(|context| context.name == kubeconfig.current_context)
-        .with_context(|| format!("its current context `{}` does not exist", kubeconfig.current_context))?;
-    let cluster = kubeconfig
-        .clusters
-        .iter()
-        .find(|cluster| cluster.name == context.context.cluster)
-        .with_context(|| format!("its cluster `{}` does not exist", context.context.cluster))?;
-    let user = kubeconfig
-        .users
-        .iter()
-        .find(|user| user.name == context.context.user)
-        .with_context(|| format!("its user `{}` does not exist", context.context.user))?;
-    let trusted = decode("certificate-authority-data", &cluster.cluster.certificate_authority_data)?;
-    if verify::Parsed::from_pem(&trusted)?.der() != verify::Parsed::from_pem(authority_pem)?.der() {
-        return Ok(Verdict::Refuse("its cluster trusts another certificate authority".to_owned()));
-    }
-    let certificate = decode("client-certificate-data", &user.user.client_certificate_data)?;
-    let key = Key::from_pem(&decode("client-key-data", user.user.client_key_data.reveal())?)
-        .context("its `client-key-data` cannot be used")?;
-    verify::leaf(&file.client, &certificate, Some(&key), authority_pem, now)
-}
-
-fn decode(field: &str, base64: &str) -> Result<Vec<u8>> {
-    STANDARD.decode(base64.trim()).map_err(|_| anyhow::anyhow!("its `{field}` is not base64"))
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Kubeconfig {
-    api_version: String,
-    clusters: Vec<NamedCluster>,
-    contexts: Vec<NamedContext>,
+struct Kubeconfig<'a> {
+    api_version: &'a str,
+    clusters: Vec<NamedCluster<'a>>,
+    contexts: Vec<NamedContext<'a>>,
     #[serde(rename = "current-context")]
-    current_context: String,
-    kind: String,
-    users: Vec<NamedUser>,
+    current_context: &'a str,
+    kind: &'a str,
+    users: Vec<NamedUser<'a>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct NamedCluster {
-    cluster: Cluster,
-    name: String,
+#[derive(Debug, Serialize)]
+struct NamedCluster<'a> {
+    cluster: Cluster<'a>,
+    name: &'a str,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Cluster {
-    certificate_authority_data: String,
-    server: String,
+struct Cluster<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_authority_data: Option<String>,
+    server: &'a str,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct NamedContext {
-    context: ContextEntry,
-    name: String,
+#[derive(Debug, Serialize)]
+struct NamedContext<'a> {
+    context: ContextEntry<'a>,
+    name: &'a str,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct ContextEntry {
-    cluster: String,
-    user: String,
+#[derive(Debug, Serialize)]
+struct ContextEntry<'a> {
+    cluster: &'a str,
+    user: &'a str,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct NamedUser {
-    name: String,
+#[derive(Debug, Serialize)]
+struct NamedUser<'a> {
+    name: &'a str,
     user: User,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct User {
-    client_certificate_data: String,
-    client_key_data: Secret,
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::issue::{self, SigningAuthority};
-    use super::*;
-    use crate::config::EncryptionAlgorithm;
-
-    #[test]
-    fn a_rendered_file_is_judged_fit_and_another_authority_is_refused() {
-        let now = OffsetDateTime::now_utc();
-        let client = CertificateSpec {
-            common_name: "system:kube-scheduler".into(),
-            organization: None,
-            purpose: Purpose::Client(Authority::Kubernetes),
-            dns_names: vec![],
-            ip_addresses: vec![],
-            validity: Duration::from_secs(3600),
-        };
-        let file = KubeconfigFile {
-            name: "scheduler",
-            file: "scheduler.conf",
-            server: "https://10.0.0.5:6443".into(),
-            cluster_name: "na: me \"# {{".into(),
-            client: client.clone(),
-        };
-        let authority = |serial| {
-            let key = Key::generate(EncryptionAlgorithm::EcdsaP256).unwrap();
-            let spec = CertificateSpec { purpose: Purpose::Authority(Authority::Kubernetes), ..client.clone() };
-            let pem = issue::authority(&spec, &key, now, serial).unwrap();
-            SigningAuthority::new(pem, key).unwrap()
-        };
-        let (ours, other) = (authority(1), authority(2));
-        let key = Key::generate(EncryptionAlgorithm::EcdsaP256).unwrap();
-        let certificate = issue::leaf(&client, &key, &ours, ours.not_before(), now, 3).unwrap();
-        let text = render(&file, ours.certificate_pem(), &certificate, &key.to_pem()).unwrap();
-        let judged =
-            |by: &SigningAuthority| judge(&file, text.as_bytes(), by.certificate_pem().as_bytes(), now).unwrap();
-        assert_eq!(judged(&ours), Verdict::Fits);
-        assert!(matches!(judged(&other), Verdict::Refuse(_)));
-    }
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key_data: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Secret>,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::Config;
+use crate::config::{Config, name};
 
 /// A certificate authority of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ impl Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateSpec {
     pub common_name: String,
-    pub organization: Option<String>,
+    pub organizations: Vec<String>,
     pub purpose: Purpose,
     /// Sorted, no duplicates.
     pub dns_names: Vec<String>,
@@ -114,7 +114,7 @@ pub fn certificates(config: &Config) -> Vec<CertificateFile> {
         base,
         spec: CertificateSpec {
             common_name: common_name.to_owned(),
-            organization: organization.map(str::to_owned),
+            organizations: organization.into_iter().map(str::to_owned).collect(),
             purpose,
             dns_names: sans.dns.into_iter().collect(),
             ip_addresses: sans.ips,
@@ -189,7 +189,7 @@ fn authority(config: &Config, authority: Authority) -> CertificateFile {
         base: authority.base(),
         spec: CertificateSpec {
             common_name: authority.common_name().to_owned(),
-            organization: None,
+            organizations: Vec::new(),
             purpose: Purpose::Authority(authority),
             dns_names: vec![authority.common_name().to_owned()],
             ip_addresses: Vec::new(),
@@ -213,16 +213,18 @@ struct Sans {
 impl Sans {
     /// An address or a name; the configuration has been validated.
     fn add(&mut self, san: &str) {
-        match san.parse() {
-            Ok(ip) => self.add_ip(ip),
-            Err(_) if san.is_empty() => {}
-            Err(_) => {
+        match name::parse_ip(san) {
+            Some(ip) => self.add_ip(ip),
+            None if san.is_empty() => {}
+            None => {
                 self.dns.insert(san.to_owned());
             }
         }
     }
 
     fn add_ip(&mut self, ip: IpAddr) {
+        // a certificate has four bytes for an IPv4 address, however it was written
+        let ip = ip.to_canonical();
         if !self.ips.contains(&ip) {
             self.ips.push(ip);
         }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::{journal, users};
+use crate::desired::kubeconfig::existing;
 use crate::desired::{Desired, kubelet, pki, profile};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
@@ -25,9 +27,29 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
     let kubelet =
         desired.kubelet_files.iter().map(|file| file.path.clone()).chain([kubelet::client_certificate(config)]);
     let others = profile_files.chain(manifests).chain(kubelet);
-    let paths: Vec<PathBuf> = certificates.chain([key, public]).chain(kubeconfigs).chain(others).collect();
+    let paths = certificates.chain([key, public]).chain(kubeconfigs).chain(others);
+    let mut found = read(layout, paths, now)?;
+    // a kubeconfig may trust an authority in a file of its own
+    let trusted = desired.kubeconfigs.iter().filter_map(|file| match found.file(&file.path()) {
+        FoundFile::Content(text) => existing::trusted_file(&file.path(), text),
+        FoundFile::Absent | FoundFile::Unreadable => None,
+    });
+    found.files.extend(read(layout, trusted.collect::<Vec<_>>(), now)?.files);
+    // without root the journal cannot be read, and a dry run does without
+    found.written = journal::read(layout).map(|record| record.written).or_else(|error| {
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        let denied = denied.map(std::io::Error::kind).any(|kind| kind == ErrorKind::PermissionDenied);
+        if denied { Ok(BTreeMap::new()) } else { Err(error) }
+    })?;
+    if config.gives_etcd_its_data() {
+        found.etcd_owner = Some(users::look(layout, &profile::ETCD)?);
+    }
+    Ok(found)
+}
 
-    let mut files = BTreeMap::new();
+/// Reads these files; paths are the node's.
+pub fn read(layout: &Layout, paths: impl IntoIterator<Item = PathBuf>, now: Timestamp) -> Result<Found> {
+    let mut found = Found::at(now);
     for path in paths {
         let place = layout.under(&path);
         let file = match std::fs::read(&place) {
@@ -36,17 +58,14 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
             Err(error) if error.kind() == ErrorKind::PermissionDenied => FoundFile::Unreadable,
             Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", place.display())),
         };
-        files.insert(path, file);
+        if is_open_to_all(&place) {
+            found.open_to_all.insert(path.clone());
+        }
+        found.files.insert(path, file);
     }
-    // without root the journal cannot be read, and a dry run does without
-    let written = journal::read(layout).map(|record| record.written).or_else(|error| {
-        let denied = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-        let denied = denied.map(std::io::Error::kind).any(|kind| kind == ErrorKind::PermissionDenied);
-        if denied { Ok(BTreeMap::new()) } else { Err(error) }
-    })?;
-    let etcd_owner = match config.gives_etcd_its_data() {
-        true => Some(users::look(layout, &profile::ETCD)?),
-        false => None,
-    };
-    Ok(Found { files, written, etcd_owner, now })
+    Ok(found)
+}
+
+fn is_open_to_all(place: &Path) -> bool {
+    place.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o006 != 0)
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use super::keys::{self, KeyPool};
 use crate::config::EncryptionAlgorithm;
-use crate::desired::issue::{self, BACK_DATE, Key, SigningAuthority};
+use crate::desired::issue::{self, BACK_DATE, Issue, Key, SigningAuthority};
 use crate::desired::pki::CertificateFile;
 use crate::desired::{encryption, kubeconfig};
 use crate::error::{Context, Result};
-use crate::files::{self, Durability};
+use crate::files::{self, Access, Durability, Staged};
 use crate::layout::{Layout, PUBLIC_FILE, SECRET_FILE};
 use crate::plan::{Action, KeyPairPaths, Step};
 
@@ -70,9 +70,9 @@ impl Writer {
             Action::WriteKubeconfig { file, authority } => {
                 let key = self.keys.take(&step.name()).await?;
                 let signer = self.authority(authority)?;
-                let certificate =
-                    issue::leaf(&file.client, &key, &signer, signer.not_before(), self.now, keys::serial()?)?;
-                let text = kubeconfig::render(file, signer.certificate_pem(), &certificate, &key.to_pem())?;
+                let issue = Issue { not_before: signer.not_before(), now: self.now, serial: keys::serial()? };
+                let certificate = issue::leaf(&file.client, &key, &signer, issue)?;
+                let text = kubeconfig::render(file, signer.certificate(), &certificate, &key.to_pem())?;
                 self.write(&file.path(), text.into_bytes(), SECRET_FILE).await?;
             }
             Action::WriteEncryptionConfiguration { path } => {
@@ -84,7 +84,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// The key goes first: a key without a certificate is what an interrupted run leaves, and the next one uses it.
+    /// Both are on the disk before the first of them takes its place, which is the key: a key without a certificate is
+    /// what an interrupted run leaves, and the next one uses it.
     async fn issue(
         &self,
         file: &CertificateFile,
@@ -98,16 +99,18 @@ impl Writer {
             None => issue::authority(&file.spec, &key, self.now, serial),
             Some(signer) => {
                 let signer = self.authority(signer)?;
-                issue::leaf(&file.spec, &key, &signer, self.now - BACK_DATE, self.now, serial)
+                let issue = Issue { not_before: self.now - BACK_DATE, now: self.now, serial };
+                issue::leaf(&file.spec, &key, &signer, issue)
             }
         }
         .with_context(|| format!("cannot make `{}`", paths.certificate.display()))?;
+        let mut files = vec![(&*paths.certificate, certificate.clone().into_bytes(), PUBLIC_FILE)];
         if !reuse_key {
-            self.write(&paths.key, key.to_pem().reveal().into(), SECRET_FILE).await?;
+            files.insert(0, (&paths.key, key.to_pem().reveal().into(), SECRET_FILE));
         }
-        self.write(&paths.certificate, certificate.clone().into_bytes(), PUBLIC_FILE).await?;
+        self.write_together(files).await?;
         if signer.is_none() {
-            let authority = Arc::new(SigningAuthority::new(certificate, key)?);
+            let authority = Arc::new(SigningAuthority::new(certificate.as_bytes(), key)?);
             self.remember(&paths.certificate, authority);
         }
         Ok(())
@@ -124,8 +127,7 @@ impl Writer {
             return Ok(authority.clone());
         }
         drop(known);
-        let certificate = String::from_utf8_lossy(&self.read(&paths.certificate)?).into_owned();
-        let authority = SigningAuthority::new(certificate, self.read_key(&paths.key)?)
+        let authority = SigningAuthority::new(&self.read(&paths.certificate)?, self.read_key(&paths.key)?)
             .with_context(|| format!("cannot sign with `{}`", paths.certificate.display()))?;
         let authority = Arc::new(authority);
         self.remember(&paths.certificate, authority.clone());
@@ -146,9 +148,22 @@ impl Writer {
         anyhow::bail!("`{}` does not exist", path.display())
     }
 
-    /// On a thread of its own, since a write waits for the disk.
     async fn write(&self, path: &Path, content: Vec<u8>, mode: u32) -> Result<()> {
-        let (path, durability) = (self.target.under(path), self.durability);
-        tokio::task::spawn_blocking(move || files::write_whole(&path, &content, mode, durability)).await?
+        self.write_together(vec![(path, content, mode)]).await
+    }
+
+    /// On a thread of its own, since a write waits for the disk.
+    async fn write_together(&self, files: Vec<(&Path, Vec<u8>, u32)>) -> Result<()> {
+        let durability = self.durability;
+        let files: Vec<_> =
+            files.into_iter().map(|(path, content, mode)| (self.target.under(path), content, mode)).collect();
+        tokio::task::spawn_blocking(move || {
+            let stage = |(path, content, mode): &(PathBuf, Vec<u8>, u32)| {
+                files::stage(path, content, &Access::new(*mode), durability)
+            };
+            let staged: Vec<_> = files.iter().map(stage).collect::<Result<_>>()?;
+            staged.into_iter().try_for_each(Staged::commit)
+        })
+        .await?
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::judgement;
 use crate::desired::Desired;
+use crate::desired::certificate::Certificate;
 use crate::desired::issue::Key;
 use crate::desired::pki::{self, Authority, CertificateFile};
-use crate::desired::verify::{self, Verdict};
+use crate::desired::verify::{self, Misfit};
 use crate::error::{Context, Result};
 use crate::layout;
 use crate::plan::found::{Found, FoundFile};
@@ -24,31 +26,27 @@ pub(super) fn paths(desired: &Desired, file: &CertificateFile) -> KeyPairPaths {
 
 /// The files of an authority.
 pub(super) fn authority_paths(desired: &Desired, authority: Authority) -> KeyPairPaths {
-    let directory = &desired.config.certificates_dir;
-    KeyPairPaths {
-        certificate: directory.join(format!("{}.crt", authority.base())),
-        key: directory.join(format!("{}.key", authority.base())),
-    }
+    KeyPairPaths::in_directory(&desired.config.certificates_dir, authority.base())
 }
 
 /// How a certificate that `authority` is to sign can be had.
-pub(super) enum Signer {
+pub(super) enum Signer<'a> {
     /// The authority is made in the same run.
     New,
     Existing {
-        certificate_pem: Vec<u8>,
+        pem: &'a [u8],
         has_key: bool,
     },
     /// This user may not look.
     Unknown,
 }
 
-pub(super) fn signer(desired: &Desired, found: &Found, authority: Authority) -> Signer {
+pub(super) fn signer<'a>(desired: &Desired, found: &'a Found, authority: Authority) -> Signer<'a> {
     let paths = authority_paths(desired, authority);
     match found.file(&paths.certificate) {
         FoundFile::Absent => Signer::New,
         FoundFile::Unreadable => Signer::Unknown,
-        FoundFile::Content(pem) => Signer::Existing { certificate_pem: pem.clone(), has_key: found.exists(&paths.key) },
+        FoundFile::Content(pem) => Signer::Existing { pem, has_key: found.exists(&paths.key) },
     }
 }
 
@@ -83,43 +81,61 @@ fn decide(desired: &Desired, found: &Found, file: &CertificateFile, paths: &KeyP
         FoundFile::Unreadable => return Ok(Decision::Keep),
         FoundFile::Absent => None,
     };
-    let judge = || format!("cannot use `{}`", paths.certificate.display());
-    let verdict = match (found.file(&paths.certificate), file.spec.purpose.signer()) {
-        (FoundFile::Unreadable, _) => return Ok(Decision::Keep),
-        (FoundFile::Absent, None) => return Ok(Decision::Create),
-        (FoundFile::Absent, Some(authority)) => match signer(desired, found, authority) {
+    let certificate = match found.file(&paths.certificate) {
+        FoundFile::Content(pem) => {
+            Some(Certificate::from_pem(pem).with_context(|| format!("cannot use `{}`", paths.certificate.display()))?)
+        }
+        FoundFile::Unreadable => return Ok(Decision::Keep),
+        FoundFile::Absent => None,
+    };
+    match (certificate, file.spec.purpose.signer()) {
+        (None, None) => Ok(Decision::Create),
+        (None, Some(authority)) => Ok(match signer(desired, found, authority) {
             Signer::Existing { has_key: false, .. } => {
                 let key = authority_paths(desired, authority).key;
-                return Ok(Decision::Refuse(format!(
+                Decision::Refuse(format!(
                     "`{}` is missing and cannot be made without `{}`",
                     paths.certificate.display(),
                     key.display()
-                )));
+                ))
             }
-            _ => return Ok(Decision::Create),
-        },
-        (FoundFile::Content(pem), None) => verify::authority(pem, key.as_ref(), found.now()).with_context(judge)?,
-        (FoundFile::Content(pem), Some(authority)) => match signer(desired, found, authority) {
-            Signer::New => Verdict::Refuse("it exists, but its certificate authority does not".to_owned()),
-            Signer::Unknown => Verdict::Fits,
-            Signer::Existing { certificate_pem, has_key } => {
-                let verdict =
-                    verify::leaf(&file.spec, pem, key.as_ref(), &certificate_pem, found.now()).with_context(judge)?;
-                match verdict {
-                    Verdict::Renew(reason) if !has_key => Verdict::Refuse(format!(
-                        "{reason}, and it cannot be renewed without `{}`",
-                        authority_paths(desired, authority).key.display()
-                    )),
-                    verdict => verdict,
-                }
+            _ => Decision::Create,
+        }),
+        (Some(certificate), None) => {
+            let misfits = verify::authority(&certificate, key.as_ref(), found.now());
+            // nothing that it signed would be of use any more
+            let refused = format!("cannot use `{}`: {}", paths.certificate.display(), verify::clause(&misfits));
+            Ok(if misfits.is_empty() { Decision::Keep } else { Decision::Refuse(refused) })
+        }
+        (Some(certificate), Some(authority)) => match signer(desired, found, authority) {
+            Signer::New => Ok(Decision::Refuse(format!(
+                "cannot use `{}`: it exists, but its certificate authority does not",
+                paths.certificate.display()
+            ))),
+            Signer::Unknown => Ok(Decision::Keep),
+            Signer::Existing { pem, has_key } => {
+                let misfits = misfits(file, &certificate, key.as_ref(), pem, found)?;
+                let authority_key = authority_paths(desired, authority).key;
+                let missing_key = (!has_key).then_some(authority_key.as_path());
+                Ok(judgement::decide(&misfits, &paths.certificate, missing_key))
             }
         },
-    };
-    Ok(match verdict {
-        Verdict::Fits => Decision::Keep,
-        Verdict::Renew(reason) => Decision::Replace(reason),
-        Verdict::Refuse(reason) => Decision::Refuse(format!("cannot use `{}`: {reason}", paths.certificate.display())),
-    })
+    }
+}
+
+fn misfits(
+    file: &CertificateFile,
+    certificate: &Certificate,
+    key: Option<&Key>,
+    authority_pem: &[u8],
+    found: &Found,
+) -> Result<Vec<Misfit>> {
+    let authority = Certificate::from_pem(authority_pem).context("its certificate authority cannot be read")?;
+    let mut misfits = verify::leaf(&file.spec, certificate, key, &authority, found.now());
+    if key.is_none() {
+        misfits.push(Misfit::KeyMissing);
+    }
+    Ok(misfits)
 }
 
 fn service_account(desired: &Desired, found: &Found) -> Step {
@@ -133,7 +149,8 @@ fn service_account(desired: &Desired, found: &Found) -> Step {
         (FoundFile::Content(pem), public_file) => match Key::from_pem(pem) {
             Err(error) => Decision::Refuse(format!("cannot use `{}`: {error}", key.display())),
             Ok(pair) => match public_file {
-                FoundFile::Content(pem) if same_pem(pem, &pair.public_pem()) => Decision::Keep,
+                // beside older ones, whose tokens are still good
+                FoundFile::Content(pem) if pair.is_in(pem) => Decision::Keep,
                 FoundFile::Unreadable => Decision::Keep,
                 FoundFile::Absent => Decision::Replace(format!("`{}` is missing", public.display())),
                 FoundFile::Content(_) => {
@@ -152,7 +169,31 @@ fn service_account(desired: &Desired, found: &Found) -> Step {
     Step { phase: "certs", item: Some("sa".to_owned()), needs: Vec::new(), decision, actions }
 }
 
-fn same_pem(found: &[u8], ours: &str) -> bool {
-    let significant = |text: &str| text.split_whitespace().collect::<String>();
-    std::str::from_utf8(found).is_ok_and(|found| significant(found) == significant(ours))
+/// What is kept and may surprise: an authority that ends before what it signs now, a certificate for somebody else
+/// that cannot be renewed here, a key that is no secret.
+pub(super) fn warnings(desired: &Desired, found: &Found, is_kept: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (service_account, _) = pki::service_account_paths(&desired.config);
+    warnings.extend(judgement::open_to_all(found, &service_account));
+    for file in desired.certificates.iter().filter(|file| is_kept(&format!("certs/{}", file.name))) {
+        let paths = paths(desired, file);
+        warnings.extend(judgement::open_to_all(found, &paths.key));
+        let FoundFile::Content(pem) = found.file(&paths.certificate) else { continue };
+        let Ok(certificate) = Certificate::from_pem(pem) else { continue };
+        let name = paths.certificate.display();
+        match file.spec.purpose.signer() {
+            None if certificate.not_after < found.now() + desired.config.certificate_validity_period => {
+                let end = verify::stamp(certificate.not_after);
+                warnings.push(format!("`{name}` expires at {end}: what it signs now is worth nothing after that"));
+            }
+            None => {}
+            Some(authority) => {
+                let Signer::Existing { pem, has_key: false } = signer(desired, found, authority) else { continue };
+                let misfits = misfits(file, &certificate, None, pem, found).unwrap_or_default();
+                let subject = misfits.iter().find(|misfit| matches!(misfit, Misfit::Subject { .. }));
+                warnings.extend(subject.map(|misfit| format!("`{name}`: {misfit}")));
+            }
+        }
+    }
+    warnings
 }

@@ -1,10 +1,12 @@
 //! `kubeconfig`: the administrator's and the components' [2].
 
 use super::certs::{Signer, authority_paths, signer};
+use super::judgement;
 use crate::desired::Desired;
-use crate::desired::kubeconfig::{self, KubeconfigFile};
+use crate::desired::kubeconfig::KubeconfigFile;
+use crate::desired::kubeconfig::existing::{self, Existing, Trust};
 use crate::desired::pki::Authority;
-use crate::desired::verify::Verdict;
+use crate::desired::verify::Misfit;
 use crate::error::{Context, Result};
 use crate::layout;
 use crate::plan::found::{Found, FoundFile};
@@ -35,33 +37,65 @@ pub(super) fn step(desired: &Desired, found: &Found, file: &KubeconfigFile) -> S
 fn decide(desired: &Desired, found: &Found, file: &KubeconfigFile) -> Result<Decision> {
     let path = file.path();
     let authority = signer(desired, found, Authority::Kubernetes);
-    let without_key = matches!(authority, Signer::Existing { has_key: false, .. });
-    let text = match found.file(&path) {
-        FoundFile::Absent if without_key => {
+    let authority_key = authority_paths(desired, Authority::Kubernetes).key;
+    let missing_key = matches!(authority, Signer::Existing { has_key: false, .. }).then_some(authority_key.as_path());
+    let text = match (found.file(&path), missing_key) {
+        (FoundFile::Absent, Some(key)) => {
             return Ok(Decision::Refuse(format!(
                 "`{}` is missing and cannot be made without `{}`",
                 path.display(),
-                authority_paths(desired, Authority::Kubernetes).key.display()
+                key.display()
             )));
         }
-        FoundFile::Absent => return Ok(Decision::Create),
-        FoundFile::Unreadable => return Ok(Decision::Keep),
-        FoundFile::Content(text) => text,
+        (FoundFile::Absent, None) => return Ok(Decision::Create),
+        (FoundFile::Unreadable, _) => return Ok(Decision::Keep),
+        (FoundFile::Content(text), _) => text,
     };
-    let verdict = match authority {
-        Signer::New => Verdict::Refuse("it exists, but its certificate authority does not".to_owned()),
-        Signer::Unknown => Verdict::Fits,
-        Signer::Existing { certificate_pem, .. } => kubeconfig::judge(file, text, &certificate_pem, found.now())
-            .with_context(|| format!("cannot use `{}`", path.display()))?,
+    match authority {
+        Signer::New => Ok(Decision::Refuse(format!(
+            "cannot use `{}`: it exists, but its certificate authority does not",
+            path.display()
+        ))),
+        Signer::Unknown => Ok(Decision::Keep),
+        Signer::Existing { pem, .. } => {
+            let misfits =
+                misfits(found, file, text, pem).with_context(|| format!("cannot use `{}`", path.display()))?;
+            Ok(judgement::decide(&misfits, &path, missing_key))
+        }
+    }
+}
+
+fn misfits(found: &Found, file: &KubeconfigFile, text: &[u8], authority_pem: &[u8]) -> Result<Vec<Misfit>> {
+    let existing = Existing::read(text)?;
+    let trusted = match existing.trust()? {
+        Trust::Embedded(pem) => pem,
+        Trust::File(_) => match existing::trusted_file(&file.path(), text).map(|path| found.file(&path).clone()) {
+            Some(FoundFile::Content(pem)) => pem,
+            _ => anyhow::bail!("the `certificate-authority` that its cluster trusts cannot be read"),
+        },
+        Trust::Nothing => anyhow::bail!("its cluster trusts no certificate authority"),
     };
-    Ok(match verdict {
-        Verdict::Fits => Decision::Keep,
-        Verdict::Renew(reason) if without_key => Decision::Refuse(format!(
-            "cannot use `{}`: {reason}, and it cannot be renewed without `{}`",
-            path.display(),
-            authority_paths(desired, Authority::Kubernetes).key.display()
-        )),
-        Verdict::Renew(reason) => Decision::Replace(reason),
-        Verdict::Refuse(reason) => Decision::Refuse(format!("cannot use `{}`: {reason}", path.display())),
-    })
+    existing::judge(file, &existing, &trusted, authority_pem, found.now())
+}
+
+/// What is kept and may surprise: another server, a user whose certificate cannot be renewed here, a key that is no
+/// secret.
+pub(super) fn warnings(desired: &Desired, found: &Found, is_kept: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for file in desired.kubeconfigs.iter().filter(|file| is_kept(&format!("kubeconfig/{}", file.name))) {
+        let path = file.path();
+        warnings.extend(judgement::open_to_all(found, &path));
+        let FoundFile::Content(text) = found.file(&path) else { continue };
+        let Ok(existing) = Existing::read(text) else { continue };
+        let name = path.display();
+        if existing.server() != file.server {
+            warnings.push(format!("`{name}`: its server is `{}` instead of `{}`", existing.server(), file.server));
+        }
+        if let Signer::Existing { pem, has_key: false } = signer(desired, found, Authority::Kubernetes) {
+            let misfits = misfits(found, file, text, pem).unwrap_or_default();
+            let subject = misfits.iter().find(|misfit| matches!(misfit, Misfit::Subject { .. }));
+            warnings.extend(subject.map(|misfit| format!("`{name}`: {misfit}")));
+        }
+    }
+    warnings
 }

@@ -1,6 +1,6 @@
 //! What is on the machine, as far as a plan depends on it. `host::found` gathers it; nothing here looks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -24,10 +24,17 @@ pub struct Found {
     pub written: BTreeMap<PathBuf, String>,
     /// Who is to own etcd's data, where somebody else than root is.
     pub etcd_owner: Option<Allocation>,
+    /// Files that everybody on the machine may read or write.
+    pub open_to_all: BTreeSet<PathBuf>,
     pub now: Timestamp,
 }
 
 impl Found {
+    /// Nothing is there.
+    pub fn at(now: Timestamp) -> Found {
+        Found { files: BTreeMap::new(), written: BTreeMap::new(), etcd_owner: None, open_to_all: BTreeSet::new(), now }
+    }
+
     /// A path that was not looked at counts as absent.
     pub fn file(&self, path: &Path) -> &FoundFile {
         self.files.get(path).unwrap_or(&FoundFile::Absent)

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::Given;
 use super::verdict::{Finding, Verdict};
+use crate::desired::certificate::Certificate;
 use crate::desired::pki::{Authority, Purpose};
-use crate::desired::verify::Parsed;
 use crate::plan::found::FoundFile;
 
 pub(super) fn judge(given: &Given) -> Vec<Finding> {
@@ -53,8 +53,8 @@ fn authority(given: &Given) -> Option<(i64, i64)> {
     let is_clusters = |purpose| purpose == Purpose::Authority(Authority::Kubernetes);
     let file = given.desired.certificates.iter().find(|file| is_clusters(file.spec.purpose))?;
     let FoundFile::Content(pem) = given.found.file(&file.certificate_path(&given.desired.config)) else { return None };
-    let parsed = Parsed::from_pem(pem).ok()?;
-    Some((parsed.not_before().ok()?.unix_timestamp(), parsed.not_after().ok()?.unix_timestamp()))
+    let certificate = Certificate::from_pem(pem).ok()?;
+    Some((certificate.not_before.unix_timestamp(), certificate.not_after.unix_timestamp()))
 }
 
 fn day(seconds: i64) -> String {

@@ -45,7 +45,7 @@ impl Scene {
         let file = FileInput { name: "config.yaml".to_owned(), text };
         let config = resolve(&Flags::default(), Some(file), &facts).unwrap_or_else(|problems| panic!("{problems}"));
         let desired = Desired::new(config, &facts, &[]).unwrap();
-        let found = Found { files: BTreeMap::new(), written: BTreeMap::new(), etcd_owner: None, now: facts.now };
+        let found = Found::at(facts.now);
         let plan = phase::plan(&desired, &found);
         Scene { desired, found, plan, machine: machine() }
     }
