@@ -12,6 +12,7 @@ pub mod profile;
 pub mod ps;
 pub mod report;
 pub mod reset;
+pub mod restart;
 pub mod runner;
 pub mod status;
 pub mod stop;
@@ -66,6 +67,8 @@ enum Command {
     Ps(ps::PsArgs),
     /// Check what runs against a hardening benchmark
     Audit(audit::AuditArgs),
+    /// End a pod and start it anew, without back-off
+    Restart(restart::RestartArgs),
     /// Stop one container; its pod's restart policy then applies
     Stop(stop::StopArgs),
     /// Print, check and migrate configurations, and list and pull their images
@@ -118,6 +121,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Logs(args) => logs::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Audit(args) => audit::run(args, &context),
+        Command::Restart(args) => restart::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),
         Command::Config(args) => config::run(args, &context),
         Command::Images(args) => images::run(args, &context),

@@ -19,6 +19,11 @@ pub enum Request {
     StopContainer {
         id: String,
     },
+    /// Ends a pod and starts it anew, as if its manifest had been taken away and put back: no crash, and no back-off.
+    /// Answered once the old one is gone.
+    RestartPod {
+        uid: String,
+    },
     /// Stops pods in the given order of waves (all of a wave together, the next when they are gone), then
     /// everything else, and keeps them stopped whatever the sources say. For `reset`.
     Drain {

@@ -452,3 +452,23 @@ async fn the_control_socket_is_private_and_may_lie_deep() {
     assert_eq!((mode(node.layout.run()), mode(node.layout.control_socket())), (0o700, 0o600));
     assert_eq!(node.status().await.runner.node_name, "n1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_a_new_pod_of_the_same_manifest_and_no_crash() {
+    let node = Node::started().await;
+    node.write("a.yaml", &manifest("a", "run"));
+    node.running(&["a"]).await;
+    let restart = |uid: String| client::call(&node.layout, Request::RestartPod { uid });
+    for attempt in 1..4 {
+        let before = node.pod("a-n1", is_running).await;
+        assert!(matches!(restart(before.uid.clone()).await.unwrap(), Reply::Done));
+        let is_new = |pod: &PodStatus| is_running(pod) && pod.sandbox_id != before.sandbox_id;
+        let after = node.pod("a-n1", is_new).await;
+        assert_eq!((after.uid, after.containers[0].restarts), (before.uid, attempt));
+        assert!(after.containers[0].last_exit.is_none() && after.containers[0].next_try.is_none());
+    }
+    let times = node.runtime.times("start a");
+    assert!(times.iter().all(|at| *at == times[0]), "nothing was waited for: {times:?}");
+    let refused = restart("nobody".to_owned()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "there is no pod `nobody`");
+}

@@ -277,16 +277,4 @@ pub fn address_at(network: &IpNet, index: u32) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn service_addresses_count_from_the_network() {
-        let at = |net: &str, index| address_at(&net.parse().unwrap(), index).map(|ip| ip.to_string());
-        assert_eq!(at("10.96.0.0/12", 1).as_deref(), Some("10.96.0.1"));
-        assert_eq!(at("10.96.0.12/24", 10).as_deref(), Some("10.96.0.10"));
-        assert_eq!(at("fd00::/108", 1).as_deref(), Some("fd00::1"));
-        assert_eq!(at("10.0.0.0/30", 4), None);
-    }
-}
+mod tests;

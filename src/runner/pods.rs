@@ -238,6 +238,7 @@ impl<R: Runtime> Pods<R> {
                 let _ = reply.send(Reply::Status(self.status()));
             }
             Request::StopContainer { id } => self.stop_container(id, reply),
+            Request::RestartPod { uid } => self.restart_pod(&uid, reply),
             Request::Drain { waves, grace_seconds } => {
                 let grace = grace_seconds.map(Duration::from_secs);
                 let draining = self.draining.get_or_insert_with(|| Draining::new(waves));
@@ -285,6 +286,33 @@ impl<R: Runtime> Pods<R> {
         tokio::spawn(async move {
             // an error is the end of this runner: the container may live on, and nobody is told otherwise
             if status.wait_for(|status| !runs(status.as_ref(), &id)).await.is_ok() {
+                let _ = reply.send(Reply::Done);
+            }
+        });
+    }
+
+    /// Answers when what there is of the pod is gone; its successor then begins by itself.
+    fn restart_pod(&mut self, uid: &str, reply: oneshot::Sender<Reply>) {
+        let refuse = |message: String| Reply::Error { message };
+        if self.draining.is_some() {
+            let _ = reply.send(refuse("every pod is being stopped".to_owned()));
+            return;
+        }
+        let is_it = |worker: &&Worker| worker.status.borrow().as_ref().is_some_and(|status| status.uid == uid);
+        let Some(worker) = self.workers.values().find(is_it) else {
+            let _ = reply.send(refuse(format!("there is no pod `{uid}`")));
+            return;
+        };
+        let sandbox = |status: &Option<PodStatus>| status.as_ref().and_then(|status| status.sandbox_id.clone());
+        let before = sandbox(&worker.status.borrow());
+        if let Some(pod) = &worker.wanted {
+            tracing::info!("{}: restarting", pod.name);
+        }
+        let _ = worker.events.send(Event::Restart);
+        let mut status = worker.status.clone();
+        tokio::spawn(async move {
+            // an error is the end of this runner: the pod may live on, and nobody is told otherwise
+            if before.is_none() || status.wait_for(|status| sandbox(status) != before).await.is_ok() {
                 let _ = reply.send(Reply::Done);
             }
         });

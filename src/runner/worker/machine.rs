@@ -3,8 +3,9 @@
 //! ```text
 //!            wanted            SandboxReady        all ended for good
 //!  Absent ───────────► Making ─────────────► Up ──────────────────────► Finished
-//!    ▲ ▲                │  ▲                  │ other revision wanted,      │ other revision
-//!    │ │  SandboxFailed │  │ due              │ none wanted, drained        │ or none wanted
+//!    ▲ ▲                │  ▲                  │ other revision wanted,      │ other revision, none wanted,
+//!    │ │  SandboxFailed │  │ due              │ none wanted, drained,       │ restart
+//!    │ │                │  │                  │ restart                     │
 //!    │ │                ▼  │                  ▼                             ▼
 //!    │ └───────────── Retrying             Stopping ──────────────────► Clearing
 //!    │   not wanted                                every container ended     │
@@ -64,6 +65,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
                 up.kill(index, Cause::Hand, grace, generation, now, commands);
             }
         }
+        Event::Restart => restart(state, now, commands),
         Event::SandboxReady { generation: of, id, attempts } => {
             if of == generation
                 && let Life::Making { pod, .. } = &state.life
@@ -132,6 +134,21 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
         }
         Event::Probed { tag, role, outcome, verdict } => probed(state, tag, role, outcome, verdict, now, commands),
         Event::Due => {}
+    }
+}
+
+/// Sends the pod on its way out; a pod that is wanted is made again at the end of that way. What has no container yet,
+/// or is on that way already, begins anew in any case.
+fn restart(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
+    let generation = state.generation;
+    match &mut state.life {
+        Life::Up(up) => {
+            up.stop(up.pod.grace, generation, now, commands);
+            state.life = Life::Stopping(up.clone());
+        }
+        Life::Finished(up) => state.life = clear(up, generation, commands),
+        Life::Retrying { due, .. } => *due = now,
+        Life::Absent | Life::Making { .. } | Life::Stopping(_) | Life::Clearing { .. } => {}
     }
 }
 

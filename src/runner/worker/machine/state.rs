@@ -192,6 +192,8 @@ pub enum Event {
     Kill {
         id: String,
     },
+    /// The pod is to end, and to begin anew if it is still wanted then.
+    Restart,
     /// `attempts`: for each container the first one that has no log yet [3.35].
     SandboxReady {
         generation: u64,

@@ -77,6 +77,50 @@ fn an_edit_stops_the_old_before_the_new_starts_and_only_the_last_edit_runs() {
 }
 
 #[test]
+fn a_restart_is_no_crash_and_waits_for_no_back_off() {
+    let (a, b) = one(RestartPolicy::Always, false);
+    let mut world = up(&a, &b);
+    for _ in 0..4 {
+        world.happen(Happening::FirstExits, &a, &b);
+        world.settle(&a, &b);
+    }
+    let (begin, before) = (world.now, world.state.generation);
+    for restart in 1..4 {
+        world.send(Event::Restart);
+        assert!(matches!(world.state.life, Life::Stopping(_)));
+        world.settle(&a, &b);
+        assert_eq!(world.state.generation, before + restart);
+        assert!(matches!(slot(&world).run, Run::Running(_)));
+        assert_eq!((world.now, slot(&world).backoff.entry()), (begin, None));
+    }
+}
+
+#[test]
+fn a_restart_brings_back_what_waits_for_its_back_off_and_what_is_finished() {
+    let (a, b) = one(RestartPolicy::Always, false);
+    let mut world = up(&a, &b);
+    for _ in 0..3 {
+        world.happen(Happening::FirstExits, &a, &b);
+        while !matches!(slot(&world).run, Run::Waiting { .. } | Run::Running(_)) {
+            world.happen(Happening::Succeeds, &a, &b);
+        }
+    }
+    assert!(matches!(slot(&world).run, Run::Waiting { .. }), "{:?}", slot(&world));
+    let begin = world.now;
+    world.send(Event::Restart);
+    world.settle(&a, &b);
+    assert!(matches!(slot(&world).run, Run::Running(_)) && world.now == begin);
+
+    let (a, b) = one(RestartPolicy::Never, false);
+    let mut world = up(&a, &b);
+    world.happen(Happening::FirstExits, &a, &b);
+    assert!(matches!(world.state.life, Life::Finished(_)));
+    world.send(Event::Restart);
+    world.settle(&a, &b);
+    assert!(matches!(slot(&world).run, Run::Running(_)));
+}
+
+#[test]
 fn a_pod_that_may_not_restart_finishes_and_stays_listed() {
     let (a, b) = one(RestartPolicy::Never, false);
     let mut world = up(&a, &b);

@@ -104,6 +104,7 @@ fn events(a: &Arc<Pod>, b: &Arc<Pod>) -> Vec<(&'static str, Event)> {
         ("Wanted none", Event::Wanted(None)),
         ("Drain 3s", Event::Drain(Drain { grace: Some(Duration::from_secs(3)) })),
         ("Kill", Event::Kill { id: live(TAG).id }),
+        ("Restart", Event::Restart),
         ("SandboxReady", Event::SandboxReady { generation: 1, id: "s1".to_owned(), attempts: vec![0] }),
         ("SandboxFailed", Event::SandboxFailed { generation: 1, why: why("FailedMount") }),
         ("SandboxGone", Event::SandboxGone { generation: 1 }),

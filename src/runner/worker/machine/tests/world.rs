@@ -60,12 +60,13 @@ pub(super) enum Happening {
     LivenessFails,
     StartupPasses,
     Killed,
+    Restarted,
     /// Time passes to the next deadline.
     Later,
     StopFails,
 }
 
-pub(super) const HAPPENINGS: [Happening; 16] = {
+pub(super) const HAPPENINGS: [Happening; 17] = {
     use Happening::*;
     [
         WantA,
@@ -82,6 +83,7 @@ pub(super) const HAPPENINGS: [Happening; 16] = {
         LivenessFails,
         StartupPasses,
         Killed,
+        Restarted,
         Later,
         StopFails,
     ]
@@ -307,6 +309,7 @@ impl World {
                 let id = running.id.clone();
                 self.send(Event::Kill { id });
             }
+            Happening::Restarted => self.send(Event::Restart),
             Happening::Later => {
                 let Some(deadline) = self.state.deadline() else { return false };
                 self.now = self.now.max(deadline);
