@@ -2,10 +2,11 @@
 
 mod node;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use k8s_openapi::api::core::v1::{Container, HTTPGetAction};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, HTTPGetAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -40,16 +41,8 @@ impl Endpoint {
     /// The endpoint that a container's startup probe asks; `node_ip` stands in for an empty host. The server's
     /// certificate is not verified, as a probe's never is [5].
     pub fn of_startup_probe(container: &Container, node_ip: &str) -> Result<Endpoint> {
-        let get = container
-            .startup_probe
-            .as_ref()
-            .and_then(|probe| probe.http_get.as_ref())
-            .with_context(|| format!("container `{}` has no HTTP startup probe", container.name))?;
-        let host = get.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(node_ip);
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
-        let port = port(container, get)?;
-        let base = format!("{scheme}://{host}:{port}");
+        let base = startup_probe_server(container, node_ip)?;
+        let get = startup_probe(container)?;
         let path = get.path.clone().unwrap_or_else(|| "/".to_owned());
         let mut config = Config::new(base.parse().with_context(|| format!("`{base}` is no URL"))?);
         config.accept_invalid_certs = true;
@@ -88,6 +81,20 @@ impl Endpoint {
             Ok(Ok((status, body))) => Err(format!("{}{}", status.as_u16(), failed_checks(&body))),
         }
     }
+}
+
+/// The server that a container's startup probe asks, as a URL without a path.
+pub fn startup_probe_server(container: &Container, node_ip: &str) -> Result<String> {
+    let get = startup_probe(container)?;
+    let host = get.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(node_ip);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
+    Ok(format!("{scheme}://{host}:{}", port(container, get)?))
+}
+
+fn startup_probe(container: &Container) -> Result<&HTTPGetAction> {
+    let probe = container.startup_probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+    probe.with_context(|| format!("container `{}` has no HTTP startup probe", container.name))
 }
 
 fn port(container: &Container, get: &HTTPGetAction) -> Result<i32> {
@@ -157,6 +164,13 @@ impl ApiServer {
     pub async fn of_kubeconfig(kubeconfig: &str) -> Result<ApiServer> {
         let client = Client::try_from(client_config(kubeconfig, None).await?)?;
         Ok(ApiServer { client })
+    }
+
+    /// The data of a ConfigMap.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, String>> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let cannot = |error| anyhow::anyhow!("cannot read ConfigMap `{namespace}/{name}`: {}", innermost(&error));
+        Ok(api.get(name).await.map_err(cannot)?.data.unwrap_or_default())
     }
 
     /// Server-side applies one object, so that a second time changes nothing. Retries until `patience` is over: right

@@ -2,10 +2,12 @@
 
 pub mod age;
 pub mod audit;
+pub mod certs;
 pub mod config;
 pub mod describe;
 pub mod images;
 pub mod init;
+pub mod kubeconfig;
 pub mod logs;
 pub mod phases;
 pub mod profile;
@@ -53,6 +55,10 @@ enum Command {
     Init(Box<init::InitArgs>),
     /// Take away what init made
     Reset(reset::ResetArgs),
+    /// Tell when certificates expire, renew them, ask others for them
+    Certs(certs::CertsArgs),
+    /// Make a kubeconfig for another user
+    Kubeconfig(kubeconfig::KubeconfigArgs),
     /// List the phases of init
     Phases(phases::PhasesArgs),
     /// Run the static pods in the foreground
@@ -114,6 +120,8 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
     match cli.command {
         Command::Init(args) => init::run(*args, &context),
         Command::Reset(args) => reset::run(args, &context),
+        Command::Certs(args) => certs::run(args, &context),
+        Command::Kubeconfig(args) => kubeconfig::run(args, &context),
         Command::Phases(args) => phases::run(args, &context),
         Command::Runner(args) => runner::run(args, &context),
         Command::Status(args) => status::run(args, &context),

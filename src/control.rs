@@ -20,9 +20,10 @@ pub enum Request {
         id: String,
     },
     /// Ends a pod and starts it anew, as if its manifest had been taken away and put back: no crash, and no back-off.
-    /// Answered once the old one is gone.
+    /// Answered once the old one is gone. It gets this long to end, or as long as its manifest says.
     RestartPod {
         uid: String,
+        grace_seconds: Option<u64>,
     },
     /// Stops pods in the given order of waves (all of a wave together, the next when they are gone), then
     /// everything else, and keeps them stopped whatever the sources say. For `reset`.

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod component_config;
 pub mod config_file;
 pub mod encryption;
+pub mod expiration;
 pub mod image_list;
 pub mod issue;
 pub mod join;
@@ -19,6 +20,8 @@ pub mod patch;
 mod pem;
 pub mod pki;
 pub mod profile;
+pub mod readers;
+pub mod renewal;
 pub mod template;
 pub mod verify;
 

@@ -4,6 +4,7 @@
 //! through `control`, as everybody does.
 
 pub mod audit;
+pub mod cluster;
 pub mod daemon;
 pub mod diagnosis;
 pub mod dry_run;
@@ -12,10 +13,12 @@ pub mod found;
 pub mod journal;
 pub mod keys;
 pub mod lock;
+pub mod manifests;
 pub mod perform;
 pub mod ports;
 pub mod probe;
 pub mod proof;
+pub mod renew;
 pub mod teardown;
 pub mod users;
 pub mod wait;

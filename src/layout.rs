@@ -144,7 +144,7 @@ impl Layout {
         self.run().join("runner.lock")
     }
 
-    /// Held by the one `init` or `reset` of this instance.
+    /// Held by the one `init`, `reset` or `certs renew` of this instance.
     pub fn instance_lock(&self) -> PathBuf {
         self.run().join("instance.lock")
     }

@@ -15,6 +15,8 @@ mod kubeconfig;
 mod kubelet_finalize;
 mod kubelet_start;
 mod objects;
+pub mod renew;
+pub mod request;
 mod runner_start;
 mod selection;
 pub mod undo;

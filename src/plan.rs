@@ -4,6 +4,7 @@
 //! nothing: what is kept, created, replaced or refused, and in which order things may happen, stands in it.
 
 pub mod found;
+pub mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Taint;
 
+use crate::config::EncryptionAlgorithm;
 use crate::desired::account::{Accounts, Allocation, Database};
 use crate::desired::kubeconfig::KubeconfigFile;
 use crate::desired::node::Marks;
@@ -18,6 +20,7 @@ use crate::desired::pki::{CertificateFile, CertificateSpec};
 use crate::desired::verify;
 use crate::error::{Fault, Result};
 use crate::image::policy::PullPolicy;
+use renewal::{Renewal, Request};
 
 /// What becomes of the thing that a step is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +122,15 @@ pub enum Action {
         reference: String,
         policy: PullPolicy,
     },
+    Renew(Renewal),
+    Request(Request),
     StartRunner,
+    /// Ends a pod, lets the runner start it anew, and waits until it is healthy. `manifest` is with the instance's
+    /// root, as the runner knows it.
+    RestartPod {
+        name: String,
+        manifest: PathBuf,
+    },
     Await(Condition),
     /// Applies the API objects of a step of init.
     ApplyObjects {
@@ -164,14 +175,16 @@ impl Action {
         }
     }
 
-    /// It needs a new private key.
-    pub fn needs_key(&self) -> bool {
-        matches!(
-            self,
+    /// The algorithm of the new private key that it needs, if it needs one; `usual` is that of this run.
+    pub fn new_key(&self, usual: EncryptionAlgorithm) -> Option<EncryptionAlgorithm> {
+        match self {
             Action::IssueCertificate { reuse_key: false, .. }
-                | Action::WriteServiceAccountKey { reuse_key: false, .. }
-                | Action::WriteKubeconfig { .. }
-        )
+            | Action::WriteServiceAccountKey { reuse_key: false, .. }
+            | Action::WriteKubeconfig { .. }
+            | Action::Request(_) => Some(usual),
+            Action::Renew(renewal) => Some(renewal.algorithm),
+            _ => None,
+        }
     }
 }
 
@@ -299,7 +312,10 @@ impl fmt::Display for Action {
                 PullPolicy::IfNotPresent => write!(f, "pull image {reference} unless it is present"),
                 PullPolicy::Never => write!(f, "make sure that image {reference} is present"),
             },
+            Action::Renew(renewal) => renewal.fmt(f),
+            Action::Request(request) => request.fmt(f),
             Action::StartRunner => f.write_str("start the static pod runner unless it runs"),
+            Action::RestartPod { name, .. } => write!(f, "restart pod {name} and wait until it is healthy"),
             Action::Await(Condition::EtcdHealthy) => f.write_str("wait until etcd answers healthy"),
             Action::Await(Condition::ApiServerReady) => f.write_str("wait until kube-apiserver answers /readyz"),
             Action::Await(condition) => write!(f, "wait until {} answers healthy", condition.component()),

@@ -1,6 +1,7 @@
 //! Certificates and kubeconfigs as files: what init makes of a configuration and of files that exist. Other programs
 //! have the last word: `openssl`, and the kubeadm of the control plane's version.
 
+mod commands;
 mod existing;
 mod fields;
 mod kubeadm;

@@ -2,6 +2,7 @@
 //! program as a user runs it. docs/testing.md says which versions.
 
 mod again;
+mod certificates;
 mod cluster;
 mod commands;
 mod dry_run;

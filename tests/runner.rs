@@ -458,7 +458,7 @@ async fn a_restart_is_a_new_pod_of_the_same_manifest_and_no_crash() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.running(&["a"]).await;
-    let restart = |uid: String| client::call(&node.layout, Request::RestartPod { uid });
+    let restart = |uid: String| client::call(&node.layout, Request::RestartPod { uid, grace_seconds: None });
     for attempt in 1..4 {
         let before = node.pod("a-n1", is_running).await;
         assert!(matches!(restart(before.uid.clone()).await.unwrap(), Reply::Done));

@@ -16,7 +16,7 @@ pub struct RestartArgs {
 pub fn run(args: RestartArgs, invocation: &Invocation) -> Result<()> {
     let status = status::ask(&invocation.layout)?;
     let pod = matching(&status, &args.pod)?;
-    status::call(&invocation.layout, Request::RestartPod { uid: pod.uid.clone() })?;
+    status::call(&invocation.layout, Request::RestartPod { uid: pod.uid.clone(), grace_seconds: None })?;
     invocation.report.line(format!("{} is starting anew", pod.name));
     Ok(())
 }

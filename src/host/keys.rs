@@ -20,16 +20,16 @@ pub struct KeyPool {
 
 impl KeyPool {
     /// Starts making one key for each of the steps named, first come first made.
-    pub fn begin(&self, algorithm: EncryptionAlgorithm, steps: Vec<String>) {
+    pub fn begin(&self, steps: Vec<(String, EncryptionAlgorithm)>) {
         let mut making = Vec::with_capacity(steps.len());
         let mut keys = self.keys.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for step in steps {
+        for (step, algorithm) in steps {
             let (sender, receiver) = oneshot::channel();
             keys.insert(step, receiver);
-            making.push(sender);
+            making.push((algorithm, sender));
         }
         drop(keys);
-        tokio::spawn(make(algorithm, making));
+        tokio::spawn(make(making));
     }
 
     /// The step's key. A step that was not announced gets none.
@@ -40,10 +40,10 @@ impl KeyPool {
     }
 }
 
-async fn make(algorithm: EncryptionAlgorithm, steps: Vec<oneshot::Sender<Result<Key>>>) {
+async fn make(steps: Vec<(EncryptionAlgorithm, oneshot::Sender<Result<Key>>)>) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let free = Arc::new(Semaphore::new(cores));
-    for sender in steps {
+    for (algorithm, sender) in steps {
         let Ok(permit) = free.clone().acquire_owned().await else { return };
         tokio::task::spawn_blocking(move || {
             // nobody waits for it any more: the run has failed elsewhere
@@ -80,7 +80,7 @@ mod tests {
     #[tokio::test]
     async fn every_announced_step_gets_a_key_of_its_own() {
         let pool = KeyPool::default();
-        pool.begin(EncryptionAlgorithm::EcdsaP256, vec!["a".into(), "b".into()]);
+        pool.begin(["a", "b"].map(|step| (step.to_owned(), EncryptionAlgorithm::EcdsaP256)).to_vec());
         let (b, a) = (pool.take("b").await.unwrap(), pool.take("a").await.unwrap());
         assert_ne!(a.public_der(), b.public_der());
         assert!(pool.take("a").await.is_err());

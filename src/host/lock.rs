@@ -1,4 +1,4 @@
-//! One `init` or `reset` of an instance at a time.
+//! One `init`, `reset` or `certs renew` of an instance at a time.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -19,7 +19,7 @@ pub struct InstanceLock {
 }
 
 impl InstanceLock {
-    /// Fails when another init or reset holds it, and names the process.
+    /// Fails when another process holds it, and names that.
     pub fn take(layout: &Layout) -> Result<InstanceLock> {
         let made = journal::missing(&layout.run()).collect();
         let path = layout.instance_lock();
@@ -34,7 +34,8 @@ impl InstanceLock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                    let message = format!("another init or reset of this instance runs (pid {})", holder.trim());
+                    let message =
+                        format!("another init, reset or renewal of this instance runs (pid {})", holder.trim());
                     return Err(Fault::failed(message).hint("wait until it has ended, or end it").into());
                 }
                 Err(TryLockError::Error(error)) => {

@@ -9,7 +9,7 @@ use super::daemon::{self, RunnerOptions};
 use super::journal::{self, Journal};
 use super::lock::InstanceLock;
 use super::users;
-use super::wait::{SILENCE, Wait};
+use super::wait::{Gate, SILENCE, Wait};
 use super::writer::Writer;
 use crate::api::{ApiServer, Endpoint};
 use crate::apply::Perform;
@@ -131,8 +131,15 @@ impl<'a> Host<'a> {
                 Endpoint::of_startup_probe(container, &node_ip)?
             }
         };
-        let patience = self.desired.config.timeouts.control_plane_component_health_check;
-        Wait { layout: &self.layout, condition, manifest, endpoint, patience, tell: &*self.tell }.run().await
+        let wait = Wait {
+            layout: &self.layout,
+            component: condition.component(),
+            manifest: self.layout.under(crate::phase::manifest_path(manifest.component)),
+            gate: Gate::Endpoint(endpoint),
+            patience: self.desired.config.timeouts.control_plane_component_health_check,
+            tell: &*self.tell,
+        };
+        wait.run().await
     }
 
     fn own_kubeconfig(&self, name: &str) -> Result<String> {

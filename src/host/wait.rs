@@ -1,5 +1,6 @@
 //! Waits for the real things: etcd's health, `/readyz`, the components' health ports; and says why it waits.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -7,11 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::daemon;
 use super::diagnosis::{self, Story};
 use crate::api::Endpoint;
-use crate::control::{self, ContainerState, Reply, Request};
-use crate::desired::manifest::Manifest;
+use crate::control::{self, ContainerState, PodStatus, Reply, Request};
 use crate::error::{Exit, Fault, Result};
 use crate::layout::Layout;
-use crate::plan::Condition;
 
 /// Between two questions.
 const POLL: Duration = Duration::from_millis(50);
@@ -22,19 +21,29 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A container that has ended this often is not going to come up by itself.
 const CRASHES: u32 = 3;
 
+/// What is asked whether a pod is well.
+#[derive(Debug)]
+pub enum Gate {
+    /// The container that has the component's name, at this endpoint of its.
+    Endpoint(Endpoint),
+    /// The runner, which probes every container of the pod as its manifest says.
+    Runner,
+}
+
 /// What one wait needs to know.
 pub struct Wait<'a> {
     pub layout: &'a Layout,
-    pub condition: Condition,
-    pub manifest: &'a Manifest,
-    pub endpoint: Endpoint,
+    pub component: &'a str,
+    /// As the runner knows it: with the instance's root.
+    pub manifest: PathBuf,
+    pub gate: Gate,
     pub patience: Duration,
     /// Is told what is waited for and why, at most once for each reason.
     pub tell: &'a dyn Fn(String),
 }
 
 impl Wait<'_> {
-    /// Polls until the condition holds.
+    /// Polls until the gate is open.
     ///
     /// # Errors
     /// When the component keeps ending, when the runner is gone, or when patience is over: with the component, the
@@ -46,18 +55,24 @@ impl Wait<'_> {
         // restarts before this wait count for nothing
         let mut earlier = None;
         loop {
-            let Err(gate) = self.endpoint.check().await else { return Ok(()) };
+            let answer = match &self.gate {
+                Gate::Endpoint(endpoint) => match endpoint.check().await {
+                    Ok(()) => return Ok(()),
+                    Err(answer) => format!("{} says {answer}", endpoint.url),
+                },
+                Gate::Runner => "it is not ready".to_owned(),
+            };
             let over = begin.elapsed() >= self.patience;
             if over || last_look.elapsed() >= LOOK {
                 last_look = Instant::now();
-                let story = self.story(&gate).await?;
+                let Some(story) = self.story(answer).await? else { return Ok(()) };
                 let ended =
                     story.restarts.saturating_sub(*earlier.get_or_insert(story.restarts)) + u32::from(story.has_ended);
                 if over || ended >= CRASHES {
                     return Err(self.failure(&story, over));
                 }
                 if begin.elapsed() >= SILENCE && told != story.reason {
-                    (self.tell)(format!("waiting for {}: {}", self.condition.component(), story.reason));
+                    (self.tell)(format!("waiting for {}: {}", self.component, story.reason));
                     told = story.reason;
                 }
             }
@@ -65,9 +80,10 @@ impl Wait<'_> {
         }
     }
 
-    /// The runner's picture of the component. A runner that does not answer is itself the reason.
-    async fn story(&self, gate: &str) -> Result<Story> {
-        let component = self.condition.component();
+    /// The runner's picture of the component; `None` when its own gate is open. A runner that does not answer is itself
+    /// the reason.
+    async fn story(&self, answer: String) -> Result<Option<Story>> {
+        let component = self.component;
         let status = match control::client::call(self.layout, Request::Status).await {
             Ok(Reply::Status(status)) => status,
             Ok(_) => anyhow::bail!("the runner gave an answer that makes no sense"),
@@ -78,29 +94,35 @@ impl Wait<'_> {
                     .into());
             }
         };
-        let manifest = crate::phase::manifest_path(self.manifest.component);
-        let place = self.layout.under(&manifest);
-        if let Some(rejected) = status.rejected.iter().find(|rejected| rejected.path == place) {
+        let place = &self.manifest;
+        if let Some(rejected) = status.rejected.iter().find(|rejected| rejected.path == *place) {
             return Err(Fault::failed(format!("the runner refuses `{}`: {}", place.display(), rejected.reason)).into());
         }
-        let pod = status.pods.iter().find(|pod| pod.source == place);
-        let container = pod.and_then(|pod| pod.containers.iter().find(|container| container.name == component));
-        let Some(container) = container else {
-            let reason =
-                pod.and_then(|pod| pod.message.clone()).unwrap_or_else(|| "its pod is not there yet".to_owned());
-            return Ok(Story::of_missing(reason));
+        let missing = |pod: Option<&PodStatus>| {
+            let message = pod.and_then(|pod| pod.message.clone());
+            Ok(Some(Story::of_missing(message.unwrap_or_else(|| "its pod is not there yet".to_owned()))))
         };
+        let Some(pod) = status.pods.iter().find(|pod| pod.source == *place) else { return missing(None) };
+        let container = match self.gate {
+            Gate::Endpoint(_) => pod.containers.iter().find(|container| container.name == component),
+            Gate::Runner => match pod.containers.iter().find(|container| !container.ready) {
+                Some(container) => Some(container),
+                None if pod.sandbox_id.is_some() => return Ok(None),
+                None => None,
+            },
+        };
+        let Some(container) = container else { return missing(Some(pod)) };
         let reason = match &container.state {
             ContainerState::Waiting { reason, message: Some(message) } => format!("{reason}: {message}"),
             ContainerState::Waiting { reason, message: None } => reason.clone(),
-            ContainerState::Running { .. } => format!("{} says {gate}", self.endpoint.url),
+            ContainerState::Running { .. } => answer,
             ContainerState::Terminated(exit) => diagnosis::exit_words(exit),
         };
-        Ok(Story::of(container, reason))
+        Ok(Some(Story::of(container, reason)))
     }
 
     fn failure(&self, story: &Story, over: bool) -> anyhow::Error {
-        let component = self.condition.component();
+        let component = self.component;
         let what = match over {
             true => {
                 format!("{component} did not become healthy within {} s: {}", self.patience.as_secs(), story.reason)

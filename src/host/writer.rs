@@ -1,11 +1,14 @@
 //! Performs the actions that make files: on the machine, or below `--out` for a dry run. The bytes, modes and
 //! directories are the same, since it is the same code.
 
+mod renewal;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::keys::{self, KeyPool};
+use crate::apply::Perform;
 use crate::config::EncryptionAlgorithm;
 use crate::desired::issue::{self, BACK_DATE, Issue, Key, SigningAuthority};
 use crate::desired::pki::CertificateFile;
@@ -28,6 +31,21 @@ pub struct Writer {
     authorities: Mutex<HashMap<PathBuf, Arc<SigningAuthority>>>,
 }
 
+/// Of plans that only make files.
+impl Perform for Writer {
+    async fn prepare(&self, steps: &[&Step]) -> Result<()> {
+        Writer::prepare(self, steps);
+        Ok(())
+    }
+
+    async fn perform(&self, step: &Step, action: &Action) -> Result<()> {
+        match Writer::perform(self, step, action).await? {
+            true => Ok(()),
+            false => anyhow::bail!("this makes no file: {action}"),
+        }
+    }
+}
+
 impl Writer {
     pub fn new(target: Layout, machine: Layout, algorithm: EncryptionAlgorithm, now: time::OffsetDateTime) -> Writer {
         // a dry run's tree can be made again
@@ -37,8 +55,9 @@ impl Writer {
 
     /// Begins making the keys that these steps need.
     pub fn prepare(&self, steps: &[&Step]) {
-        let needing = steps.iter().filter(|step| step.actions.iter().any(Action::needs_key));
-        self.keys.begin(self.algorithm, needing.map(|step| step.name()).collect());
+        let algorithm = |step: &Step| step.actions.iter().find_map(|action| action.new_key(self.algorithm));
+        let needing = steps.iter().filter_map(|step| Some((step.name(), algorithm(step)?)));
+        self.keys.begin(needing.collect());
     }
 
     /// Performs the action if it makes files or directories; `false` if it is none of those.
@@ -79,6 +98,8 @@ impl Writer {
                 let configuration = encryption::configuration(&keys::random()?)?;
                 self.write(path, configuration.reveal().into(), SECRET_FILE).await?;
             }
+            Action::Renew(renewal) => self.renew(renewal, self.keys.take(&step.name()).await?).await?,
+            Action::Request(request) => self.request(request, self.keys.take(&step.name()).await?).await?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -104,9 +125,10 @@ impl Writer {
             }
         }
         .with_context(|| format!("cannot make `{}`", paths.certificate.display()))?;
-        let mut files = vec![(&*paths.certificate, certificate.clone().into_bytes(), PUBLIC_FILE)];
+        let file = |path: &Path, content: Vec<u8>, mode| (self.target.under(path), content, Access::new(mode));
+        let mut files = vec![file(&paths.certificate, certificate.clone().into_bytes(), PUBLIC_FILE)];
         if !reuse_key {
-            files.insert(0, (&paths.key, key.to_pem().reveal().into(), SECRET_FILE));
+            files.insert(0, file(&paths.key, key.to_pem().reveal().into(), SECRET_FILE));
         }
         self.write_together(files).await?;
         if signer.is_none() {
@@ -149,18 +171,15 @@ impl Writer {
     }
 
     async fn write(&self, path: &Path, content: Vec<u8>, mode: u32) -> Result<()> {
-        self.write_together(vec![(path, content, mode)]).await
+        self.write_together(vec![(self.target.under(path), content, Access::new(mode))]).await
     }
 
-    /// On a thread of its own, since a write waits for the disk.
-    async fn write_together(&self, files: Vec<(&Path, Vec<u8>, u32)>) -> Result<()> {
+    /// All of them, the first one first, or none. On a thread of its own, since a write waits for the disk.
+    async fn write_together(&self, files: Vec<(PathBuf, Vec<u8>, Access)>) -> Result<()> {
         let durability = self.durability;
-        let files: Vec<_> =
-            files.into_iter().map(|(path, content, mode)| (self.target.under(path), content, mode)).collect();
         tokio::task::spawn_blocking(move || {
-            let stage = |(path, content, mode): &(PathBuf, Vec<u8>, u32)| {
-                files::stage(path, content, &Access::new(*mode), durability)
-            };
+            let stage =
+                |(path, content, access): &(PathBuf, Vec<u8>, Access)| files::stage(path, content, access, durability);
             let staged: Vec<_> = files.iter().map(stage).collect::<Result<_>>()?;
             staged.into_iter().try_for_each(Staged::commit)
         })

@@ -238,7 +238,9 @@ impl<R: Runtime> Pods<R> {
                 let _ = reply.send(Reply::Status(self.status()));
             }
             Request::StopContainer { id } => self.stop_container(id, reply),
-            Request::RestartPod { uid } => self.restart_pod(&uid, reply),
+            Request::RestartPod { uid, grace_seconds } => {
+                self.restart_pod(&uid, grace_seconds.map(Duration::from_secs), reply);
+            }
             Request::Drain { waves, grace_seconds } => {
                 let grace = grace_seconds.map(Duration::from_secs);
                 let draining = self.draining.get_or_insert_with(|| Draining::new(waves));
@@ -292,7 +294,7 @@ impl<R: Runtime> Pods<R> {
     }
 
     /// Answers when what there is of the pod is gone; its successor then begins by itself.
-    fn restart_pod(&mut self, uid: &str, reply: oneshot::Sender<Reply>) {
+    fn restart_pod(&mut self, uid: &str, grace: Option<Duration>, reply: oneshot::Sender<Reply>) {
         let refuse = |message: String| Reply::Error { message };
         if self.draining.is_some() {
             let _ = reply.send(refuse("every pod is being stopped".to_owned()));
@@ -308,7 +310,7 @@ impl<R: Runtime> Pods<R> {
         if let Some(pod) = &worker.wanted {
             tracing::info!("{}: restarting", pod.name);
         }
-        let _ = worker.events.send(Event::Restart);
+        let _ = worker.events.send(Event::Restart { grace });
         let mut status = worker.status.clone();
         tokio::spawn(async move {
             // an error is the end of this runner: the pod may live on, and nobody is told otherwise

@@ -32,7 +32,7 @@ mod order;
 mod state;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use state::{Cause, Command, Drain, Ended, Event, Life, Live, Role, Run, Slot, Stage, State, Tag, Up, Why};
 
@@ -65,7 +65,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
                 up.kill(index, Cause::Hand, grace, generation, now, commands);
             }
         }
-        Event::Restart => restart(state, now, commands),
+        Event::Restart { grace } => restart(state, grace, now, commands),
         Event::SandboxReady { generation: of, id, attempts } => {
             if of == generation
                 && let Life::Making { pod, .. } = &state.life
@@ -139,11 +139,11 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
 
 /// Sends the pod on its way out; a pod that is wanted is made again at the end of that way. What has no container yet,
 /// or is on that way already, begins anew in any case.
-fn restart(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
+fn restart(state: &mut State, grace: Option<Duration>, now: Instant, commands: &mut Vec<Command>) {
     let generation = state.generation;
     match &mut state.life {
         Life::Up(up) => {
-            up.stop(up.pod.grace, generation, now, commands);
+            up.stop(grace.unwrap_or(up.pod.grace), generation, now, commands);
             state.life = Life::Stopping(up.clone());
         }
         Life::Finished(up) => state.life = clear(up, generation, commands),

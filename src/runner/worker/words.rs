@@ -78,7 +78,7 @@ pub fn line(state: &State, event: &Event, now: Instant) -> Option<(Level, String
         | Event::Wanted(_)
         | Event::Drain(_)
         | Event::Kill { .. }
-        | Event::Restart
+        | Event::Restart { .. }
         | Event::Pulled { .. }
         | Event::Due => None,
     }

@@ -192,8 +192,10 @@ pub enum Event {
     Kill {
         id: String,
     },
-    /// The pod is to end, and to begin anew if it is still wanted then.
-    Restart,
+    /// The pod is to end, and to begin anew if it is still wanted then. `grace` is instead of the pod's own.
+    Restart {
+        grace: Option<Duration>,
+    },
     /// `attempts`: for each container the first one that has no log yet [3.35].
     SandboxReady {
         generation: u64,

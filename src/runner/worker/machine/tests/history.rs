@@ -86,7 +86,7 @@ fn a_restart_is_no_crash_and_waits_for_no_back_off() {
     }
     let (begin, before) = (world.now, world.state.generation);
     for restart in 1..4 {
-        world.send(Event::Restart);
+        world.send(Event::Restart { grace: None });
         assert!(matches!(world.state.life, Life::Stopping(_)));
         world.settle(&a, &b);
         assert_eq!(world.state.generation, before + restart);
@@ -107,7 +107,7 @@ fn a_restart_brings_back_what_waits_for_its_back_off_and_what_is_finished() {
     }
     assert!(matches!(slot(&world).run, Run::Waiting { .. }), "{:?}", slot(&world));
     let begin = world.now;
-    world.send(Event::Restart);
+    world.send(Event::Restart { grace: None });
     world.settle(&a, &b);
     assert!(matches!(slot(&world).run, Run::Running(_)) && world.now == begin);
 
@@ -115,7 +115,7 @@ fn a_restart_brings_back_what_waits_for_its_back_off_and_what_is_finished() {
     let mut world = up(&a, &b);
     world.happen(Happening::FirstExits, &a, &b);
     assert!(matches!(world.state.life, Life::Finished(_)));
-    world.send(Event::Restart);
+    world.send(Event::Restart { grace: None });
     world.settle(&a, &b);
     assert!(matches!(slot(&world).run, Run::Running(_)));
 }

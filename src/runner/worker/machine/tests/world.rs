@@ -309,7 +309,7 @@ impl World {
                 let id = running.id.clone();
                 self.send(Event::Kill { id });
             }
-            Happening::Restarted => self.send(Event::Restart),
+            Happening::Restarted => self.send(Event::Restart { grace: None }),
             Happening::Later => {
                 let Some(deadline) = self.state.deadline() else { return false };
                 self.now = self.now.max(deadline);
