@@ -1,20 +1,24 @@
 //! Certificates and kubeconfigs as files: what init makes of a configuration and of files that exist. Other programs
 //! have the last word: `openssl`, and the kubeadm of the control plane's version.
 
-mod commands;
 mod existing;
+mod expiration;
 mod fields;
 mod kubeadm;
+mod renewal;
+mod requests;
 mod sparse;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::components::ECDSA;
-use crate::support::{Bootstrap, Run, copy_tree};
+use crate::support::{Bootstrap, Run, copy_tree, picture};
 
 /// A machine as far as init looks at its files.
 struct Machine {
@@ -78,10 +82,39 @@ impl Machine {
 
     /// Files that the last init wrote, below `etc/kubernetes`, without manifests.
     fn written(&self) -> Vec<String> {
-        let tree = crate::support::picture(&self.out().join("etc/kubernetes"));
+        let tree = picture(&self.out().join("etc/kubernetes"));
         let files = tree.into_iter().filter(|(_, facts)| facts.starts_with("100"));
         let names = files.map(|(path, _)| path.to_string_lossy().into_owned());
         names.filter(|name| !name.starts_with("manifests/")).collect()
+    }
+
+    /// What the commands for certificates cannot find out while nothing runs.
+    fn config(&self) -> String {
+        format!("--config={}", self.directory.path().join("config.yaml").display())
+    }
+
+    fn files(&self) -> BTreeMap<PathBuf, String> {
+        picture(&self.path(""))
+    }
+
+    /// Names of what differs from `before`, below `etc/kubernetes`.
+    fn changed(&self, before: &BTreeMap<PathBuf, String>) -> Vec<String> {
+        let after = self.files();
+        let names: BTreeSet<_> =
+            before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
+        names.into_iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+
+    fn expirations(&self) -> Value {
+        let run = self.run(&["certs", "check-expiration", "-o", "json", &self.config()]).succeeds();
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
+    /// What is told of one certificate or authority.
+    fn expiration(&self, name: &str) -> Value {
+        let info = self.expirations();
+        let lists = ["certificates", "certificateAuthorities"].map(|list| info[list].as_array().unwrap().clone());
+        lists.concat().into_iter().find(|entry| entry["name"] == name).unwrap()
     }
 }
 

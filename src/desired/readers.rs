@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 /// Whether a container of the pod is told the file by name, in its command or its environment, or gets it mounted as
 /// such. A directory that is mounted as a whole tells nothing.
 pub fn reads(pod: &Pod, file: &Path) -> bool {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    containers.into_iter().any(|container| {
+    let spec = pod.spec.iter();
+    let mut containers = spec.flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    containers.any(|container| {
         let mounts = mounts(pod, container);
         let is_mounted = mounts.iter().any(|(_, host)| host == file);
         let texts = container.command.iter().chain(&container.args).flatten().map(String::as_str);
@@ -27,7 +28,10 @@ fn mounts(pod: &Pod, container: &Container) -> Vec<(PathBuf, PathBuf)> {
         .volume_mounts
         .iter()
         .flatten()
-        .filter_map(|mount| Some((PathBuf::from(&mount.mount_path), PathBuf::from(&host_path(&mount.name)?.path))))
+        .filter_map(|mount| {
+            let host = Path::new(&host_path(&mount.name)?.path);
+            Some((PathBuf::from(&mount.mount_path), joined(host, mount.sub_path.as_deref().unwrap_or_default())))
+        })
         .collect();
     mounts.sort_by_key(|(inside, _)| std::cmp::Reverse(inside.components().count()));
     mounts
@@ -41,9 +45,13 @@ fn paths(word: &str) -> impl Iterator<Item = &Path> {
 fn on_node(mounts: &[(PathBuf, PathBuf)], path: &Path) -> Option<PathBuf> {
     mounts.iter().find_map(|(inside, host)| {
         let rest = path.strip_prefix(inside).ok()?;
-        // joining nothing would leave a slash behind
-        Some(if rest.as_os_str().is_empty() { host.clone() } else { host.join(rest) })
+        Some(joined(host, rest))
     })
+}
+
+/// To join nothing would leave a slash behind.
+fn joined(host: &Path, rest: impl AsRef<Path>) -> PathBuf {
+    if rest.as_ref().as_os_str().is_empty() { host.to_owned() } else { host.join(rest) }
 }
 
 #[cfg(test)]
@@ -81,6 +89,12 @@ mod tests {
             (format!("{mounted}    command: [x, --dir=/pki]\n"), key, false),
             (mounted.to_owned(), key, false),
             ("    volumeMounts: [{name: conf, mountPath: /admin.conf}]\n".to_owned(), admin, true),
+            ("    volumeMounts: [{name: pki, mountPath: /k, subPath: apiserver.key}]\n".to_owned(), key, true),
+            (
+                "  initContainers:\n  - name: i\n    volumeMounts: [{name: conf, mountPath: /c}]\n".to_owned(),
+                admin,
+                true,
+            ),
             ("    volumeMounts: [{name: pki, mountPath: /pki}]\n".to_owned(), admin, false),
             ("    command: [x, --key=/etc/kubernetes/pki/apiserver.key]\n".to_owned(), key, false),
         ] {

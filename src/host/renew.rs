@@ -24,7 +24,7 @@ const API_SERVER_GRACE: u64 = 5;
 /// Where a server listens that says no address: on this node's, and so on its loopback.
 const LOOPBACK: &str = "127.0.0.1";
 
-pub struct Renewal<'a> {
+pub struct Renewer<'a> {
     pub layout: &'a Layout,
     pub writer: Writer,
     pub pods: &'a [PlacedPod],
@@ -35,7 +35,7 @@ pub struct Renewal<'a> {
     pub written_at: Mutex<Option<Timestamp>>,
 }
 
-impl Perform for Renewal<'_> {
+impl Perform for Renewer<'_> {
     async fn prepare(&self, steps: &[&Step]) -> Result<()> {
         self.writer.prepare(steps);
         Ok(())
@@ -53,7 +53,7 @@ impl Perform for Renewal<'_> {
     }
 }
 
-impl Renewal<'_> {
+impl Renewer<'_> {
     async fn restart(&self, name: &str, manifest: &Path) -> Result<()> {
         let pod = self.pods.iter().find(|pod| pod.manifest == manifest);
         let pod = pod.with_context(|| format!("there is no manifest `{}`", manifest.display()))?;

@@ -12,6 +12,7 @@ use crate::desired::certificate::Certificate;
 use crate::desired::issue::Key;
 use crate::desired::kubeconfig::existing::Existing;
 use crate::desired::manifest::Component;
+use crate::desired::pki::Authority;
 use crate::desired::readers::reads;
 use crate::desired::renewal::{Place, Renewable, Settings, is_optional};
 use crate::desired::verify::{self, Misfit};
@@ -60,18 +61,13 @@ pub fn files(settings: &Settings, selected: &[&'static Renewable]) -> Vec<PathBu
 pub fn plan(settings: &Settings, selected: &[&'static Renewable], found: &Found, pods: &[PlacedPod]) -> Renewing {
     let mut renewing = Renewing::default();
     let mut renewed = Vec::new();
-    let mut unusable = Vec::new();
-    for authority in settings.authorities() {
-        let is_asked =
-            selected.iter().any(|what| what.authority() == authority && found.exists(&paths_of(settings, what)));
-        let paths = KeyPairPaths::in_directory(&settings.certificates_dir, authority.base());
-        if is_asked && let Err(error) = check_authority(&paths, found) {
-            let refused = Decision::Refuse(chain_of(&error));
-            renewing.plan.steps.push(step("renew", authority.name(), refused, Vec::new()));
-            unusable.push(authority);
-        }
+    let unusable = unusable_authorities(settings, selected, found);
+    for (authority, reason) in &unusable {
+        let refused = Decision::Refuse(reason.clone());
+        renewing.plan.steps.push(step("renew", authority.name(), refused, Vec::new()));
     }
-    for what in selected.iter().filter(|what| !unusable.contains(&what.authority())) {
+    let is_usable = |what: &&&Renewable| unusable.iter().all(|(authority, _)| *authority != what.authority());
+    for what in selected.iter().filter(is_usable) {
         match decide(settings, what, found) {
             Ok(Verdict::Renew(renewal)) => {
                 renewed.extend(changed_files(&renewal.files));
@@ -95,7 +91,24 @@ pub fn plan(settings: &Settings, selected: &[&'static Renewable], found: &Found,
     renewing
 }
 
-fn paths_of(settings: &Settings, what: &Renewable) -> PathBuf {
+/// Those that are needed and do not work, each with the reason. What somebody else signs with is not looked at.
+fn unusable_authorities(
+    settings: &Settings,
+    selected: &[&'static Renewable],
+    found: &Found,
+) -> Vec<(Authority, String)> {
+    let is_needed = |authority: &Authority| {
+        selected.iter().any(|what| what.authority() == *authority && found.exists(&path_of(settings, what)))
+    };
+    let check = |authority: Authority| {
+        let paths = KeyPairPaths::in_directory(&settings.certificates_dir, authority.base());
+        let error = check_authority(&paths, found).err().filter(|_| !is_elsewhere(&paths, found))?;
+        Some((authority, chain_of(&error)))
+    };
+    settings.authorities().filter(is_needed).filter_map(check).collect()
+}
+
+fn path_of(settings: &Settings, what: &Renewable) -> PathBuf {
     what.place.certificate_path(&settings.certificates_dir)
 }
 
@@ -136,7 +149,7 @@ enum Verdict {
 }
 
 fn decide(settings: &Settings, what: &'static Renewable, found: &Found) -> Result<Verdict> {
-    let (directory, path) = (&settings.certificates_dir, paths_of(settings, what));
+    let (directory, path) = (&settings.certificates_dir, path_of(settings, what));
     let authority = KeyPairPaths::in_directory(directory, what.authority().base());
     let content = match found.file(&path) {
         FoundFile::Absent if is_optional(what) => return Ok(Verdict::Leave(None)),
@@ -144,7 +157,7 @@ fn decide(settings: &Settings, what: &'static Renewable, found: &Found) -> Resul
         FoundFile::Unreadable => None,
         FoundFile::Content(content) => Some(content),
     };
-    if !found.exists(&authority.key) && found.exists(&authority.certificate) {
+    if is_elsewhere(&authority, found) {
         let reason = format!("`{}` is not here, somebody else signs it", authority.key.display());
         return Ok(Verdict::Leave(Some(format!("{} ({}) is not renewed: {reason}", what.name, what.about))));
     }
@@ -181,6 +194,11 @@ fn decide(settings: &Settings, what: &'static Renewable, found: &Found) -> Resul
     }))
 }
 
+/// Somebody else has the key, and signs.
+fn is_elsewhere(authority: &KeyPairPaths, found: &Found) -> bool {
+    found.exists(&authority.certificate) && !found.exists(&authority.key)
+}
+
 /// An authority whose certificate or key does not work would be found out only when others are renewed already.
 fn check_authority(paths: &KeyPairPaths, found: &Found) -> Result<()> {
     let cannot_use = |path: &Path| format!("cannot use `{}`", path.display());
@@ -200,4 +218,70 @@ fn check_authority(paths: &KeyPairPaths, found: &Found) -> Result<()> {
         anyhow::bail!("{}: {}", cannot_use(&paths.certificate), verify::clause(&misfits));
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn pod(name: &str, command: &str, mount: &str) -> PlacedPod {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  volumes: [{{name: v, hostPath: {{path: {mount}}}}}]\n\
+             \x20 containers: [{{name: {name}, command: [x, --file={command}], volumeMounts: [{{name: v, mountPath: {mount}}}]}}]\n"
+        );
+        PlacedPod { manifest: format!("/manifests/{name}.yaml").into(), pod: serde_yaml::from_str(&text).unwrap() }
+    }
+
+    /// Every file is there, and cannot be looked into: then all of it can be renewed.
+    fn found(settings: &Settings) -> Found {
+        let all: Vec<_> = settings.renewables().collect();
+        let files: BTreeMap<_, _> =
+            files(settings, &all).into_iter().map(|path| (path, FoundFile::Unreadable)).collect();
+        Found { files, ..Found::at(jiff::Timestamp::UNIX_EPOCH) }
+    }
+
+    #[test]
+    fn pods_that_read_what_is_renewed_follow_in_their_order() {
+        let settings = Settings::default();
+        let all: Vec<_> = settings.renewables().collect();
+        let pki = "/etc/kubernetes/pki";
+        let pods = [
+            pod("balancer", "/none", "/etc/kubernetes/admin.conf"),
+            pod("kube-scheduler", "/etc/kubernetes/scheduler.conf", "/etc/kubernetes/scheduler.conf"),
+            pod("kube-apiserver", &format!("{pki}/apiserver.key"), pki),
+            pod("other", &format!("{pki}/ca.crt"), pki),
+            pod("etcd", &format!("{pki}/etcd/server.crt"), pki),
+        ];
+        let names = |selected: &[&'static Renewable]| {
+            let plan = plan(&settings, selected, &found(&settings), &pods).plan;
+            plan.steps.iter().map(Step::name).collect::<Vec<_>>()
+        };
+        let everything = names(&all);
+        assert_eq!(everything[..2], ["renew/etcd-server", "renew/etcd-peer"]);
+        let restarts = ["restart/etcd", "restart/kube-apiserver", "restart/kube-scheduler", "restart/balancer"];
+        assert_eq!(everything[12..], restarts);
+        let one = |name: &str| names(&[Renewable::find(name).unwrap()]);
+        assert_eq!(one("etcd-peer"), ["renew/etcd-peer"]);
+        assert_eq!(one("admin.conf"), ["renew/admin.conf", "restart/balancer"]);
+    }
+
+    #[test]
+    fn what_is_missing_and_what_others_sign_is_left() {
+        let settings = Settings::default();
+        let all: Vec<_> = settings.renewables().collect();
+        let mut found = found(&settings);
+        for absent in ["pki/ca.key", "pki/etcd/peer.crt", "kubelet.conf"] {
+            found.files.insert(format!("/etc/kubernetes/{absent}").into(), FoundFile::Absent);
+        }
+        let renewing = plan(&settings, &all, &found, &[]);
+        let names: Vec<_> = renewing.plan.steps.iter().map(Step::name).collect();
+        let renewed = ["etcd-server", "etcd-healthcheck-client", "apiserver-etcd-client", "front-proxy-client"];
+        assert_eq!(names, renewed.map(|name| format!("renew/{name}")));
+        assert_eq!(renewing.missing.iter().map(|what| what.name).collect::<Vec<_>>(), ["etcd-peer"]);
+        assert_eq!(renewing.notes.len(), 6, "{:?}", renewing.notes);
+        assert!(renewing.notes.iter().all(|note| note.contains("`/etc/kubernetes/pki/ca.key` is not here")));
+    }
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{Machine, unpack};
+use crate::support::inspect::eventually;
 use crate::support::openssl::{run, say};
 
 /// An authority for `openssl req -x509`.
@@ -184,6 +185,14 @@ fn while_one_authority_replaces_another_both_count_and_the_first_signs() {
     unpack(&machine.out().join("etc/kubernetes/scheduler.conf"), directory.path());
     assert_eq!(fs::read_to_string(directory.path().join("authority.crt")).unwrap(), new, "the first alone is embedded");
     verify(&other.path("pki"), &directory.path().join("client.crt"));
+
+    machine.take_over();
+    machine.run(&["certs", "renew", "all", &machine.config()]).succeeds();
+    for leaf in ["apiserver.crt", "apiserver-kubelet-client.crt"] {
+        verify(&other.path("pki"), &machine.path("pki").join(leaf));
+    }
+    machine.init("").succeeds();
+    assert!(machine.written().is_empty(), "{:?}", machine.written());
 }
 
 #[test]
@@ -278,4 +287,17 @@ fn kubeconfigs_of_others_are_kept_when_they_trust_the_authority() {
         fs::write(machine.path("kubelet.conf"), text.replace(from, to)).unwrap();
         machine.init("").fails(2, &["kubeconfig/kubelet: cannot use `/etc/kubernetes/kubelet.conf`", reason]);
     }
+}
+
+#[test]
+fn what_has_expired_is_renewed() {
+    let machine = Machine::made("certificateValidityPeriod: 1s\n");
+    let written = eventually("the end of a second", || {
+        machine.init("").succeeds();
+        Some(machine.written()).filter(|written| written.len() == 7 * 2 + 5)
+    });
+    assert!(!written.iter().any(|name| name.contains("ca.") || name.contains("sa.")), "{written:?}");
+    machine.take_over();
+    machine.init("").succeeds();
+    assert!(machine.written().is_empty(), "{:?}", machine.written());
 }

@@ -107,7 +107,7 @@ async fn carry_out(
     let (layout, report) = (&invocation.layout, &invocation.report);
     let moment = time::OffsetDateTime::from_unix_timestamp(now.as_second())?;
     let usual = settings.algorithm.unwrap_or(EncryptionAlgorithm::Rsa2048);
-    let performer = renew::Renewal {
+    let performer = renew::Renewer {
         layout,
         writer: Writer::new(layout.clone(), layout.clone(), usual, moment),
         pods,
