@@ -12,6 +12,7 @@ use super::writer::Writer;
 use crate::api::{Endpoint, startup_probe_server};
 use crate::apply::Perform;
 use crate::control::{self, ContainerState, ContainerStatus, Reply, Request, Status};
+use crate::desired::kubeconfig::existing::Existing;
 use crate::desired::manifest::Component;
 use crate::error::{Context, Result};
 use crate::layout::Layout;
@@ -84,8 +85,8 @@ impl Renewer<'_> {
         }
     }
 
-    /// The API server is asked as an administrator, which proves the new certificates of both; other components as
-    /// their startup probes do; whatever has no such probe is the runner's to judge.
+    /// The API server is asked as an administrator whose certificate has not expired, which proves the certificates
+    /// of both; other components as their startup probes do; whatever has no such probe is the runner's to judge.
     async fn gate(&self, pod: &PlacedPod) -> Gate {
         let containers = pod.pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
         let Some(container) = containers.iter().find(|container| container.name == pod.name()) else {
@@ -94,12 +95,19 @@ impl Renewer<'_> {
         if pod.name() == Component::ApiServer.name()
             && let (Ok(Some(kubeconfig)), Ok(server)) =
                 (cluster::administrator(self.layout), startup_probe_server(container, ""))
+            && has_valid_certificate(&kubeconfig)
             && let Ok(endpoint) = Endpoint::readyz(&kubeconfig, &server).await
         {
             return Gate::Endpoint(endpoint);
         }
         Endpoint::of_startup_probe(container, LOOPBACK).map_or(Gate::Runner, Gate::Endpoint)
     }
+}
+
+fn has_valid_certificate(kubeconfig: &str) -> bool {
+    let client = Existing::read(kubeconfig.as_bytes()).and_then(|existing| existing.client());
+    client
+        .is_ok_and(|client| client.is_some_and(|client| client.certificate.not_after > time::OffsetDateTime::now_utc()))
 }
 
 /// What the runner of this instance says.
