@@ -76,7 +76,7 @@ pub fn authority(spec: &CertificateSpec, key: &Key, now: OffsetDateTime, serial:
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, spec.common_name.as_str());
     params.subject_alt_names = alternative_names(spec)?;
-    Ok(params.self_signed(&key.0)?.pem())
+    Ok(params.self_signed(&key.pair)?.pem())
 }
 
 /// A certificate signed by `signer`, in PEM; it has been verified as its users will.
@@ -121,7 +121,7 @@ pub fn request(spec: &CertificateSpec, key: &Key) -> Result<String> {
     }
     params.distinguished_name.push(DnType::CommonName, spec.common_name.as_str());
     params.subject_alt_names = alternative_names(spec)?;
-    Ok(pem::of_request(params.serialize_request(&key.0)?.der()))
+    Ok(pem::of_request(params.serialize_request(&key.pair)?.der()))
 }
 
 /// What every certificate says [1.4].
@@ -170,8 +170,8 @@ fn sign(
     if let Some(identifier) = &authority.subject_key_identifier {
         issuer.key_identifier_method = KeyIdMethod::PreSpecified(identifier.clone());
     }
-    let naming = || Naming { key: &signer.key.0, issuer: &authority.subject.der, subject };
-    let made = params.signed_by(&key.0, &Issuer::new(issuer, naming()))?;
+    let naming = || Naming { key: &signer.key.pair, issuer: &authority.subject.der, subject };
+    let made = params.signed_by(&key.pair, &Issuer::new(issuer, naming()))?;
     let der = naming().finished(made.der()).map_err(|_| anyhow::anyhow!("a new certificate cannot be read"))?;
     let text = pem::of_certificate(&der);
     verify::chain(&Certificate::from_pem(text.as_bytes())?, authority, purpose, now)

@@ -69,7 +69,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// With the patches of its component applied, and which those are [3.11].
-    pub(super) fn patched(self, patches: &[PatchFile]) -> Result<(Manifest, Vec<Applied>)> {
+    pub fn patched(self, patches: &[PatchFile]) -> Result<(Manifest, Vec<Applied>)> {
         let component = self.component;
         let mut value = serde_json::to_value(&self.pod).context("cannot patch a Pod")?;
         let check = |value: &Value| pod_of(component, value).map(drop);
