@@ -174,15 +174,18 @@ impl Writer {
         self.write_together(vec![(self.target.under(path), content, Access::new(mode))]).await
     }
 
-    /// All of them, the first one first, or none. On a thread of its own, since a write waits for the disk.
+    /// All of them, the first one first, or none. On a thread of its own where the write waits for the disk.
     async fn write_together(&self, files: Vec<(PathBuf, Vec<u8>, Access)>) -> Result<()> {
         let durability = self.durability;
-        tokio::task::spawn_blocking(move || {
+        let write = move || {
             let stage =
                 |(path, content, access): &(PathBuf, Vec<u8>, Access)| files::stage(path, content, access, durability);
             let staged: Vec<_> = files.iter().map(stage).collect::<Result<_>>()?;
             staged.into_iter().try_for_each(Staged::commit)
-        })
-        .await?
+        };
+        match durability {
+            Durability::Cached => write(),
+            Durability::Synced => tokio::task::spawn_blocking(write).await?,
+        }
     }
 }
