@@ -1,7 +1,10 @@
 //! Which process listens on a TCP port.
 
 use std::collections::HashMap;
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn6, sockopt};
 use procfs::net::TcpState;
 use procfs::process::FDTarget;
 
@@ -10,6 +13,10 @@ use crate::preflight::machine::Listener;
 
 /// Who listens on `ports`, on any address of this network namespace.
 pub fn listeners(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
+    // the kernel's list of every connection takes milliseconds to read
+    if ports.iter().all(|port| is_free(*port)) {
+        return Vec::new();
+    }
     let entries = procfs::net::tcp().into_iter().flatten().chain(procfs::net::tcp6().into_iter().flatten());
     let mut inodes: HashMap<u64, u16> = entries
         .filter(|entry| entry.state == TcpState::Listen && ports.contains(&entry.local_address.port()))
@@ -37,4 +44,40 @@ pub fn listeners(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
     listeners.extend(inodes.into_values().map(|port| Listener { port, process: None, ours: false }));
     listeners.sort_by_key(|listener| (listener.port, listener.ours));
     listeners
+}
+
+/// Whether surely nobody listens on the port, on any address. What is bound to find out never listens and shares the
+/// address, so it is in nobody's way.
+fn is_free(port: u16) -> bool {
+    let bind = || {
+        let socket = socket::socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        // IPv4 as well
+        socket::setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
+        let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
+        socket::bind(socket.as_raw_fd(), &SockaddrIn6::from(any))
+    };
+    bind().is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_on_whatever_address_it_listens() {
+        let layout = Layout::new("/nowhere");
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let found = listeners(&layout, &[port]);
+            let process = found[0].process.as_ref().map(|(pid, _)| pid.cast_unsigned());
+            assert_eq!((found.len(), process), (1, Some(std::process::id())), "{address}");
+            drop(listener);
+            assert!(is_free(port), "{address}");
+        }
+    }
 }
