@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn6, sockopt};
 use procfs::net::TcpState;
@@ -11,8 +13,24 @@ use procfs::process::FDTarget;
 use crate::layout::Layout;
 use crate::preflight::machine::Listener;
 
-/// Who listens on `ports`, on any address of this network namespace.
+/// A process that has been killed shows no descriptors any more a while before the kernel closes them.
+const DYING: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Who listens on `ports`, on any address of this network namespace. Blocks for up to a second while a port is held by
+/// a process that cannot be seen.
 pub fn listeners(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
+    let begin = Instant::now();
+    loop {
+        let listeners = look(layout, ports);
+        if listeners.iter().all(|listener| listener.process.is_some()) || begin.elapsed() > DYING {
+            return listeners;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn look(layout: &Layout, ports: &[u16]) -> Vec<Listener> {
     // the kernel's list of every connection takes milliseconds to read
     if ports.iter().all(|port| is_free(*port)) {
         return Vec::new();
