@@ -16,6 +16,7 @@ pub mod kubelet;
 pub mod manifest;
 pub mod node;
 pub mod object;
+pub mod ownership;
 pub mod patch;
 mod pem;
 pub mod pki;
@@ -28,8 +29,9 @@ pub mod verify;
 use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::config::Config;
-use crate::config::facts::Facts;
+use crate::config::facts::{Allocation, Facts};
 use crate::error::{Fault, Result};
+use account::Accounts;
 
 /// Everything that init makes, as far as it can be known before it is made.
 #[derive(Debug)]
@@ -48,6 +50,17 @@ pub struct Desired {
     pub patches: Vec<patch::PatchFile>,
     /// The patches that have changed something.
     pub applied_patches: Vec<patch::Applied>,
+    /// The users and groups that it needs besides root, those that are there and those to be made.
+    pub accounts: Option<Allocation>,
+}
+
+/// The users and groups that a configuration needs besides root.
+pub fn accounts(config: &Config) -> Option<Accounts> {
+    match (config.rootless(), config.gives_etcd_its_data()) {
+        (true, _) => Some(manifest::rootless::ACCOUNTS),
+        (false, true) => Some(profile::ETCD),
+        (false, false) => None,
+    }
 }
 
 impl Desired {
@@ -70,6 +83,7 @@ impl Desired {
             proxy_environment: manifest::proxy_environment(facts),
             patches: patches.to_vec(),
             applied_patches,
+            accounts: facts.accounts.clone(),
             config,
         })
     }

@@ -15,8 +15,8 @@ use xattr::FileExt;
 use crate::error::{Context, Result};
 use crate::layout::{PUBLIC_DIRECTORY, PUBLIC_FILE};
 
-/// Replaces or creates `path` with `content` and `mode`, whatever the umask, and syncs file and directory. One writer
-/// of a path at a time.
+/// Replaces or creates `path` with `content` and `mode`, whatever the umask, and syncs file and directory. A file that
+/// is replaced keeps its owner. One writer of a path at a time.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     write_whole(path, content, mode, Durability::Synced)
 }
@@ -94,8 +94,7 @@ pub struct Staged {
 /// Writes content for `path` beside it.
 pub fn stage(path: &Path, content: &[u8], access: &Access, durability: Durability) -> Result<Staged> {
     let staged = Staged { path: path.to_owned(), temporary: Some(temporary(path)), durability };
-    try_stage(&temporary(path), content, access, durability)
-        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    try_stage(path, content, access, durability).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(staged)
 }
 
@@ -126,10 +125,11 @@ impl Drop for Staged {
     }
 }
 
-fn try_stage(temporary: &Path, content: &[u8], access: &Access, durability: Durability) -> io::Result<()> {
-    let mut file = create_anew(temporary)?;
+fn try_stage(path: &Path, content: &[u8], access: &Access, durability: Durability) -> io::Result<()> {
+    let mut file = create_anew(&temporary(path))?;
     file.write_all(content)?;
-    if let Some((user, group)) = access.owner {
+    // what was given to somebody stays theirs
+    if let Some((user, group)) = access.owner.or_else(|| owner_of(path)) {
         fchown(&file, Some(user), Some(group))?;
     }
     for (name, value) in &access.attributes {
@@ -142,6 +142,12 @@ fn try_stage(temporary: &Path, content: &[u8], access: &Access, durability: Dura
         file.sync_all()?;
     }
     Ok(())
+}
+
+/// The user and the group of a file, if there is one.
+fn owner_of(path: &Path) -> Option<(u32, u32)> {
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some((found.uid(), found.gid()))
 }
 
 /// An empty file that only its owner may read, in the place of what a kill has left.

@@ -17,4 +17,4 @@ pub mod rooted;
 pub mod socket;
 pub mod tree;
 
-pub use tree::{Leftover, remove_tree};
+pub use tree::{Leftover, give_tree, remove_tree};

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Taint;
 
 use crate::config::EncryptionAlgorithm;
-use crate::desired::account::{Accounts, Allocation, Database};
+use crate::config::facts::Allocation;
+use crate::desired::account::{Accounts, Database};
 use crate::desired::kubeconfig::KubeconfigFile;
 use crate::desired::node::Marks;
+use crate::desired::ownership::Ownership;
 use crate::desired::pki::{CertificateFile, CertificateSpec};
 use crate::desired::verify;
 use crate::error::{Fault, Result};
@@ -111,10 +113,9 @@ pub enum Action {
     WriteEncryptionConfiguration {
         path: PathBuf,
     },
-    /// Gives a directory, without what is below, to a user and a group.
-    GiveDirectory {
-        path: PathBuf,
-        owner: &'static str,
+    /// Gives a file or a directory to a user and a group, who have these ids.
+    GiveAway {
+        ownership: Ownership,
         user: u32,
         group: u32,
     },
@@ -304,9 +305,7 @@ impl fmt::Display for Action {
             Action::WriteEncryptionConfiguration { path } => {
                 write!(f, "write {} (mode 0600, a new key)", path.display())
             }
-            Action::GiveDirectory { path, owner, .. } => {
-                write!(f, "give directory {} to {owner}:{owner}", path.display())
-            }
+            Action::GiveAway { ownership, .. } => write!(f, "give {ownership}"),
             Action::ObtainImage { reference, policy } => match policy {
                 PullPolicy::Always => write!(f, "pull image {reference}"),
                 PullPolicy::IfNotPresent => write!(f, "pull image {reference} unless it is present"),

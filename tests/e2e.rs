@@ -14,4 +14,5 @@ mod kills;
 mod phases;
 mod reboot;
 mod reset;
+mod rootless;
 mod security;

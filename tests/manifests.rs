@@ -1,13 +1,15 @@
 //! Static pod manifests and API objects: golden files for each shape that a Kubernetes version can have, no unknown
 //! keys, and no string that could break out of its place.
 
-use bootstrap::config::facts::{Facts, TokenSeed};
+use bootstrap::config::facts::{Facts, Identities, TokenSeed};
 use bootstrap::config::file::FileInput;
 use bootstrap::config::flags::Flags;
 use bootstrap::config::resolve::resolve;
 use bootstrap::config::{Arg, Config, Etcd, HostPathMount};
+use bootstrap::desired::manifest::rootless;
 use bootstrap::desired::manifest::{self, Component, Manifest};
 use bootstrap::desired::object::{self, Late};
+use bootstrap::desired::ownership::Reach;
 use bootstrap::release::SUPPORTED_MINORS;
 use k8s_openapi::api::core::v1::EnvVar;
 use proptest::prelude::*;
@@ -22,6 +24,7 @@ pub(crate) fn facts() -> Facts {
         loopback_address: None,
         ca_directories: vec!["/etc/ca-certificates".into()],
         external_ca: false,
+        accounts: None,
         identities: None,
         systemd_resolved: false,
         proxy_environment: vec![("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())],
@@ -48,12 +51,24 @@ pub(crate) fn late() -> Late {
     }
 }
 
+/// The ids that a rootless control plane has: those of users from 101 on, those of groups from 201 on.
+fn identities() -> Identities {
+    let numbered = |names: Vec<&str>, from: u32| names.into_iter().map(str::to_owned).zip(from..).collect();
+    Identities {
+        users: numbered(rootless::ACCOUNTS.users.to_vec(), 101),
+        groups: numbered(rootless::ACCOUNTS.groups.iter().map(|group| group.name).collect(), 201),
+    }
+}
+
+/// The manifests of a configuration, in one text.
+fn manifests_of(config: &Config, facts: &Facts) -> String {
+    let manifests = manifest::manifests(config, facts).unwrap();
+    manifests.iter().map(|manifest| format!("# {}\n{}", manifest.component.file_name(), manifest.yaml)).collect()
+}
+
 /// All that is made for a configuration, in one text.
 fn everything(config: &Config) -> String {
-    let mut text = String::new();
-    for manifest in manifest::manifests(config, &facts()).unwrap() {
-        text += &format!("# {}\n{}", manifest.component.file_name(), manifest.yaml);
-    }
+    let mut text = manifests_of(config, &facts());
     for (index, object) in object::objects(config, &late()).unwrap().iter().enumerate() {
         text += &format!("# {}\n{}", object.file_stem(index), object.to_yaml().unwrap());
     }
@@ -106,12 +121,50 @@ networking:
     golden::check(&[("desired-customised.yaml".to_owned(), everything(&config("v1.36.2", fields)))]);
 }
 
+#[test]
+fn a_rootless_control_plane_has_a_user_for_each_component() {
+    let config = config("v1.36.2", "featureGates: {RootlessControlPlane: true}\n");
+    let facts = Facts { identities: Some(identities()), ..facts() };
+    golden::check(&[("manifests-rootless.yaml".to_owned(), manifests_of(&config, &facts))]);
+    let unknown = Facts { identities: None, ..facts.clone() };
+    let manifests = manifest::manifests(&config, &unknown).unwrap();
+    assert!(manifests.iter().all(|manifest| !manifest.yaml.contains("runAsUser")), "no ids before there are users");
+    let owned: Vec<String> = manifests
+        .iter()
+        .flat_map(|manifest| &manifest.ownerships)
+        .map(|own| format!("{} {}:{} {:?}", own.path.display(), own.user, own.group, own.reach))
+        .collect();
+    let owner_only = Reach::File(0o600);
+    let own = |path: &str, user: &str| format!("{path} {user}:{user} {owner_only:?}");
+    let readers = format!("/etc/kubernetes/pki/sa.key root:kubeadm-sa-key-readers {:?}", Reach::File(0o640));
+    assert_eq!(
+        owned,
+        [
+            format!("/var/lib/etcd kubeadm-etcd:kubeadm-etcd {:?}", Reach::Tree),
+            own("/etc/kubernetes/pki/etcd/server.key", "kubeadm-etcd"),
+            own("/etc/kubernetes/pki/etcd/peer.key", "kubeadm-etcd"),
+            own("/etc/kubernetes/pki/sa.pub", "kubeadm-kas"),
+            own("/etc/kubernetes/pki/apiserver.key", "kubeadm-kas"),
+            own("/etc/kubernetes/pki/apiserver-kubelet-client.key", "kubeadm-kas"),
+            own("/etc/kubernetes/pki/front-proxy-client.key", "kubeadm-kas"),
+            own("/etc/kubernetes/pki/apiserver-etcd-client.key", "kubeadm-kas"),
+            readers.clone(),
+            own("/etc/kubernetes/controller-manager.conf", "kubeadm-kcm"),
+            readers,
+            own("/etc/kubernetes/pki/ca.key", "kubeadm-kcm"),
+            own("/etc/kubernetes/scheduler.conf", "kubeadm-ks"),
+        ]
+    );
+}
+
 /// The Pod type drops keys that it does not know: what it writes has to be what was rendered.
 #[test]
 fn no_manifest_has_a_key_that_a_pod_does_not_have() {
-    for minor in SUPPORTED_MINORS {
-        for Manifest { component, pod, yaml } in
-            manifest::manifests(&config(&format!("v1.{minor}.0"), POD_NETWORK), &facts()).unwrap()
+    let rootless = format!("{POD_NETWORK}featureGates: {{RootlessControlPlane: true}}\n");
+    let facts = Facts { identities: Some(identities()), ..facts() };
+    for (minor, fields) in SUPPORTED_MINORS.flat_map(|minor| [(minor, POD_NETWORK), (minor, rootless.as_str())]) {
+        for Manifest { component, pod, yaml, .. } in
+            manifest::manifests(&config(&format!("v1.{minor}.0"), fields), &facts).unwrap()
         {
             let rendered: Value = serde_yaml::from_str(&yaml).unwrap();
             let kept = serde_json::to_value(pod).unwrap();

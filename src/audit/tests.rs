@@ -25,6 +25,7 @@ fn facts(profile: Profile, version: &str, fields: &str) -> Facts {
         ca_directories: Vec::new(),
         external_ca: false,
         systemd_resolved: false,
+        accounts: None,
         identities: None,
         proxy_environment: Vec::new(),
         now: "2026-01-01T00:00:00Z".parse().unwrap(),

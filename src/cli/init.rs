@@ -21,9 +21,9 @@ use super::images::pull::RegistryArgs;
 use crate::config::Config;
 use crate::config::flags::Flags;
 use crate::config::resolve::resolve;
-use crate::desired::{Desired, patch};
+use crate::desired::{self, Desired, patch};
 use crate::error::{Fault, Result};
-use crate::host::{facts, found};
+use crate::host::{facts, found, users};
 use crate::phase::{self, Selection};
 use crate::plan::Plan;
 use crate::plan::found::Found;
@@ -119,6 +119,12 @@ fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation:
     }
     let selection = Selection::new(only, &config.skip_phases)?;
     facts.external_ca = facts::has_external_ca(&invocation.layout, &config.certificates_dir);
+    let needed = desired::accounts(&config);
+    facts.accounts = needed.map(|accounts| users::look(&invocation.layout, &accounts)).transpose()?;
+    // a dry run takes no ids: it shows those of users that are there
+    let is_dry_run = options.dry_run || config.dry_run;
+    let known = facts.accounts.iter().find(|allocation| !is_dry_run || allocation.is_complete());
+    facts.identities = known.map(|allocation| allocation.identities.clone());
     let patches = config.patches_directory.as_deref().map(facts::patches).transpose()?.unwrap_or_default();
     for sentence in patch::passed_over(&patches)? {
         invocation.report.warning(format!("patches.directory: {sentence}"));

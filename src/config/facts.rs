@@ -19,7 +19,9 @@ pub struct Facts {
     pub ca_directories: Vec<PathBuf>,
     /// `ca.crt` is in the certificates directory and `ca.key` is not: somebody else signs [1.8].
     pub external_ca: bool,
-    /// The ids that a rootless control plane runs with; `None` where they are not known yet [3.10].
+    /// The users and groups that the control plane needs besides root; `None` where it needs none [3.10].
+    pub accounts: Option<Allocation>,
+    /// The ids that stand in manifests; `None` where nobody has taken them yet.
     pub identities: Option<Identities>,
     /// systemd-resolved answers this machine's names, and says in its own file whom it asks [4.7].
     pub systemd_resolved: bool,
@@ -51,10 +53,27 @@ impl Facts {
             external_ca: false,
             systemd_resolved: false,
             proxy_environment: Vec::new(),
+            accounts: None,
             identities: None,
             now,
             token_seed: TokenSeed::new([0; 32]),
         }
+    }
+}
+
+/// Which accounts have which ids, and the lines that are missing for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    pub identities: Identities,
+    /// A name and its line, in the order in which they are added.
+    pub missing_users: Vec<(&'static str, String)>,
+    pub missing_groups: Vec<(&'static str, String)>,
+}
+
+impl Allocation {
+    /// Nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.missing_users.is_empty() && self.missing_groups.is_empty()
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use crate::config::facts::Identities;
+use crate::config::facts::{Allocation, Identities};
 use crate::error::{Fault, Result};
 
 /// A file with one entry in each line, which begins with a name.
@@ -73,15 +73,6 @@ pub struct Databases {
     pub login_defs: String,
     /// Ids that are taken although the files do not say so.
     pub taken: BTreeSet<u32>,
-}
-
-/// Who runs as what, and the lines that are missing for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allocation {
-    pub identities: Identities,
-    /// A name and its line, in the order in which they are added.
-    pub missing_users: Vec<(&'static str, String)>,
-    pub missing_groups: Vec<(&'static str, String)>,
 }
 
 impl Allocation {

@@ -8,6 +8,7 @@ pub(super) mod command;
 mod controller_manager;
 mod etcd;
 mod pod;
+pub mod rootless;
 mod scheduler;
 mod volume;
 
@@ -16,8 +17,9 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use serde_json::Value;
 
+use super::ownership::Ownership;
 use super::patch::{self, Applied, PatchFile};
-use super::{object, template};
+use super::{object, profile, template};
 use crate::config::Config;
 use crate::config::facts::Facts;
 use crate::error::{Context, Fault, Result};
@@ -65,6 +67,8 @@ pub struct Manifest {
     pub pod: Pod,
     /// The file's content, in the form a user of kubeadm knows.
     pub yaml: String,
+    /// What has to be somebody else's than root's before the component starts.
+    pub ownerships: Vec<Ownership>,
 }
 
 impl Manifest {
@@ -79,7 +83,7 @@ impl Manifest {
         }
         let pod = pod_of(component, &value).map_err(Fault::usage)?;
         let yaml = object::to_yaml(&pod)?;
-        Ok((Manifest { component, pod, yaml }, applied))
+        Ok((Manifest { pod, yaml, ..self }, applied))
     }
 
     /// The component's own container; a patch may put others before it.
@@ -106,7 +110,7 @@ impl Manifest {
 fn pod_of(component: Component, value: &Value) -> Result<Pod, String> {
     let pod: Pod = serde_path_to_error::deserialize(value)
         .map_err(|error| format!("it is no Pod: `{}`: {}", error.path(), error.inner()))?;
-    let manifest = Manifest { component, pod, yaml: String::new() };
+    let manifest = Manifest { component, pod, yaml: String::new(), ownerships: Vec::new() };
     match manifest.container().map(|container| container.image.as_deref().unwrap_or_default()) {
         None => Err(format!("it has no container `{component}`")),
         Some("") => Err(format!("its container `{component}` has no image")),
@@ -116,20 +120,25 @@ fn pod_of(component: Component, value: &Value) -> Result<Pod, String> {
 
 /// The manifests of the components that run on this node: all four, unless etcd is external.
 pub fn manifests(config: &Config, facts: &Facts) -> Result<Vec<Manifest>> {
-    let etcd = config.etcd.local().map(|member| etcd::static_pod(config, member));
+    let etcd = config.etcd.local().map(|member| etcd::static_pod(config, facts, member));
     let others = [
         api_server::static_pod(config, facts),
         controller_manager::static_pod(config, facts),
         scheduler::static_pod(config, facts),
     ];
-    etcd.into_iter().chain(others).map(manifest).collect()
+    etcd.into_iter().chain(others).map(|values| manifest(config, facts, values)).collect()
 }
 
-fn manifest(values: StaticPod) -> Result<Manifest> {
+fn manifest(config: &Config, facts: &Facts, values: StaticPod) -> Result<Manifest> {
     let component = values.component;
     let yaml = template::render("manifests/static-pod.yaml", &values)?;
     let pod = serde_yaml::from_str(&yaml).with_context(|| format!("the manifest of {component} is not a Pod"))?;
-    Ok(Manifest { component, pod, yaml })
+    let ownerships = match component {
+        _ if config.rootless() => rootless::ownerships(component, config, facts),
+        Component::Etcd => profile::etcd_ownership(config).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    Ok(Manifest { component, pod, yaml, ownerships })
 }
 
 /// The images that the control plane runs, in the order of [`Component::ALL`] [10.3].

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::account::{Accounts, Existing, Group};
+use super::ownership::{Ownership, Reach};
 use super::template;
 use crate::config::Config;
 use crate::config::profile::{ADMISSION, AUDIT_POLICY, ENCRYPTION};
@@ -16,7 +17,14 @@ const NO_HOLES: BTreeMap<&str, &str> = BTreeMap::new();
 /// Who owns etcd's data (item 1.1.12). Distributions' packages of etcd make the same user, and theirs will do.
 pub const ETCD: Accounts =
     Accounts { users: &[ETCD_NAME], groups: &[Group { name: ETCD_NAME, members: &[] }], existing: Existing::Taken };
-pub const ETCD_NAME: &str = "etcd";
+const ETCD_NAME: &str = "etcd";
+
+/// Whose etcd's data is. etcd itself stays root: its keys do, as everything in the PKI has to (items 1.1.12 and 1.1.19),
+/// and as another user it could not read them.
+pub fn etcd_ownership(config: &Config) -> Option<Ownership> {
+    let member = config.etcd.local().filter(|_| config.gives_etcd_its_data())?;
+    Some(Ownership { path: member.data_dir.clone(), user: ETCD_NAME, group: ETCD_NAME, reach: Reach::Directory })
+}
 
 /// A file of the profile that the API server is told of.
 #[derive(Debug)]

@@ -80,6 +80,7 @@ pub fn gather(layout: &Layout) -> Result<Facts> {
             .filter(|path| layout.under(path).is_dir())
             .collect(),
         external_ca: false,
+        accounts: None,
         identities: None,
         systemd_resolved: is_resolved_active(),
         // a variable that is not UTF-8 is no proxy's

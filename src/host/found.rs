@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{journal, users};
+use super::journal;
 use crate::desired::kubeconfig::existing;
-use crate::desired::{Desired, kubelet, pki, profile};
+use crate::desired::{Desired, kubelet, pki};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase;
@@ -41,9 +41,6 @@ pub fn look(layout: &Layout, desired: &Desired, now: Timestamp) -> Result<Found>
         let denied = denied.map(std::io::Error::kind).any(|kind| kind == ErrorKind::PermissionDenied);
         if denied { Ok(BTreeMap::new()) } else { Err(error) }
     })?;
-    if config.gives_etcd_its_data() {
-        found.etcd_owner = Some(users::look(layout, &profile::ETCD)?);
-    }
     Ok(found)
 }
 

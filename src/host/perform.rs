@@ -247,11 +247,7 @@ impl Perform for Host<'_> {
                 let (layout, accounts, allocation) = (self.layout.clone(), *accounts, allocation.clone());
                 tokio::task::spawn_blocking(move || users::make(&layout, &accounts, &allocation)).await?
             }
-            Action::GiveDirectory { path, user, group, .. } => {
-                let place = self.layout.under(path);
-                std::os::unix::fs::chown(&place, Some(*user), Some(*group))
-                    .with_context(|| format!("cannot change the owner of `{}`", place.display()))
-            }
+            Action::GiveAway { ownership, user, group } => users::give_away(&self.layout, ownership, *user, *group),
             Action::StartRunner => {
                 let options = RunnerOptions {
                     node_name: self.desired.config.node.name.clone(),

@@ -4,8 +4,8 @@
 //! No password file has a line for them: nobody can log in.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,10 +14,13 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use crate::desired::account::{self, Accounts, Allocation, Database, Databases};
+use crate::config::facts::Allocation;
+use crate::desired::account::{self, Accounts, Database, Databases};
+use crate::desired::ownership::{Ownership, Reach};
 use crate::error::{Context, Fault, Result};
 use crate::files;
 use crate::layout::{Layout, PUBLIC_DIRECTORY, SECRET_FILE};
+use crate::linux;
 
 const LOGIN_DEFS: &str = "/etc/login.defs";
 /// What `lckpwdf` of every C library locks, and for how long it waits.
@@ -53,7 +56,20 @@ pub fn make(layout: &Layout, accounts: &Accounts, planned: &Allocation) -> Resul
     Ok(())
 }
 
-/// Removes one entry. Files without any entry left were made for ours, and go too. Waits for the lock.
+/// Makes what `ownership` names belong to these ids, and gives a file its mode.
+pub fn give_away(layout: &Layout, ownership: &Ownership, user: u32, group: u32) -> Result<()> {
+    let path = layout.under(&ownership.path);
+    let give = || chown(&path, Some(user), Some(group));
+    let given = match ownership.reach {
+        Reach::Tree => linux::give_tree(&path, user, group),
+        Reach::Directory => give(),
+        Reach::File(mode) => give().and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(mode))),
+    };
+    given.with_context(|| format!("cannot give `{}` to {}:{}", path.display(), ownership.user, ownership.group))
+}
+
+/// Removes one entry. Files without any entry left were made for ours, and go too; with an entry of others in them, the
+/// lock's file stays, since others may wait for it. Waits for the lock.
 pub fn remove(layout: &Layout, database: Database, name: &str) -> Result<()> {
     let path = layout.under(database.path());
     // what a kill in the middle of a write leaves

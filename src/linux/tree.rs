@@ -1,4 +1,4 @@
-//! Removing a directory tree that others may have written to.
+//! Removing a directory tree that others may have written to, or giving it to somebody.
 //!
 //! No symbolic link is followed and no mount is entered, so nothing outside the tree can be lost, whatever a container
 //! has left inside. What cannot be removed is reported and does not stop the rest.
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use crate::error::{Context, Result};
 
@@ -51,6 +51,34 @@ pub fn remove_tree(path: &Path) -> Result<Vec<Leftover>> {
     let mut walk = Walk { mount, top: None, moved: 0, leftovers: &mut leftovers };
     walk.remove(&parent, name, path, 0);
     Ok(leftovers)
+}
+
+/// Makes `path` and everything in it belong to a user and a group; an absent path is an error. Mode bits stay but those
+/// that the kernel takes away.
+pub fn give_tree(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    let root = OwnedFd::from(File::open(path)?);
+    let mount = mount_of(&root, OsStr::new(""))?;
+    give(&root, mount, user, group)
+}
+
+fn give(directory: &OwnedFd, mount: MountOf, user: u32, group: u32) -> io::Result<()> {
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        let name = entry?.file_name();
+        if mount_of(directory, &name)? != mount {
+            continue;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(directory, name.as_os_str(), flags, Mode::empty()) {
+            Ok(below) => give(&below, mount, user, group)?,
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+                fchownat(directory, name.as_os_str(), user, group, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // last: whoever owns a directory may change what is in it
+    std::os::unix::fs::fchown(directory, Some(user), Some(group))
 }
 
 /// Device and mount id; the id is what tells bind mounts of one file system apart.
@@ -152,6 +180,24 @@ mod tests {
         assert!(!tree.exists() && kept.join("inner").exists());
         assert_eq!(remove_tree(&tree).unwrap(), [], "once more");
         assert_eq!(remove_tree(&tree.join("below/absent")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_tree_is_given_away_without_what_its_links_name() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let (kept, tree) = (directory.path().join("kept"), directory.path().join("tree"));
+        fs::write(&kept, "").unwrap();
+        fs::create_dir_all(tree.join("a")).unwrap();
+        fs::write(tree.join("a/file"), "").unwrap();
+        symlink(&kept, tree.join("link")).unwrap();
+        give_tree(&tree, 4321, 4322).unwrap();
+        for path in [&tree, &tree.join("a"), &tree.join("a/file"), &tree.join("link")] {
+            let found = fs::symlink_metadata(path).unwrap();
+            assert_eq!((found.uid(), found.gid()), (4321, 4322), "{}", path.display());
+        }
+        assert_ne!(fs::metadata(&kept).unwrap().uid(), 4321);
+        assert!(give_tree(&tree.join("absent"), 1, 1).is_err());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `control-plane`: the manifests of kube-apiserver, kube-controller-manager and kube-scheduler [3].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{file, hardening};
-use crate::desired::Desired;
 use crate::desired::manifest::{Component, Manifest};
+use crate::desired::ownership::ROOT;
+use crate::desired::{self, Desired};
 use crate::layout;
 use crate::plan::found::Found;
 use crate::plan::{Action, Decision, Step};
@@ -55,6 +57,8 @@ pub(super) fn step(desired: &Desired, found: &Found, manifest: &Manifest, needs:
         Some(reason) => (Decision::Refuse(reason), Vec::new()),
         None => file::decide(desired, found, path, layout::SECRET_FILE, manifest.yaml.clone()),
     };
+    // also where the manifest stays: a file that was made anew belongs to root
+    actions.splice(0..0, ownership(desired, manifest));
     if !matches!(decision, Decision::Keep) {
         let directories = host_directories(manifest)
             .map(|path| Action::MakeDirectory { path, mode: layout::PUBLIC_DIRECTORY })
@@ -64,6 +68,24 @@ pub(super) fn step(desired: &Desired, found: &Found, manifest: &Manifest, needs:
     let mut needs: Vec<String> = needs.iter().map(|need| (*need).to_owned()).collect();
     needs.push(format!("images/{}", manifest.component.name()));
     Step { phase, item: Some(item.to_owned()), needs, decision, actions }
+}
+
+/// The users that are missing, and what is to be theirs.
+fn ownership(desired: &Desired, manifest: &Manifest) -> Vec<Action> {
+    let (Some(accounts), Some(allocation)) = (desired::accounts(&desired.config), &desired.accounts) else {
+        return Vec::new();
+    };
+    let is_needed = !allocation.is_complete() && !manifest.ownerships.is_empty();
+    let make = is_needed.then(|| Action::MakeAccounts { accounts, allocation: allocation.clone() });
+    let give = manifest.ownerships.iter().filter_map(|ownership| {
+        let id = |ids: &BTreeMap<String, u32>, name| if name == ROOT { Some(0) } else { ids.get(name).copied() };
+        Some(Action::GiveAway {
+            ownership: ownership.clone(),
+            user: id(&allocation.identities.users, ownership.user)?,
+            group: id(&allocation.identities.groups, ownership.group)?,
+        })
+    });
+    make.into_iter().chain(give).collect()
 }
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";

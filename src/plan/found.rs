@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::desired::account::Allocation;
-
 /// A file that a plan may have to keep, replace or refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundFile {
@@ -22,8 +20,6 @@ pub struct Found {
     pub files: BTreeMap<PathBuf, FoundFile>,
     /// What this instance wrote earlier, with the SHA-256 of its content in hexadecimal.
     pub written: BTreeMap<PathBuf, String>,
-    /// Who is to own etcd's data, where somebody else than root is.
-    pub etcd_owner: Option<Allocation>,
     /// Files that everybody on the machine may read or write.
     pub open_to_all: BTreeSet<PathBuf>,
     pub now: Timestamp,
@@ -32,7 +28,7 @@ pub struct Found {
 impl Found {
     /// Nothing is there.
     pub fn at(now: Timestamp) -> Found {
-        Found { files: BTreeMap::new(), written: BTreeMap::new(), etcd_owner: None, open_to_all: BTreeSet::new(), now }
+        Found { files: BTreeMap::new(), written: BTreeMap::new(), open_to_all: BTreeSet::new(), now }
     }
 
     /// A path that was not looked at counts as absent.

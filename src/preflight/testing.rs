@@ -36,6 +36,7 @@ impl Scene {
             ca_directories: Vec::new(),
             external_ca: false,
             systemd_resolved: false,
+            accounts: None,
             identities: None,
             proxy_environment: Vec::new(),
             now: jiff::Timestamp::from_second(NOW).unwrap(),

@@ -52,10 +52,12 @@ fn describe(decided: &Decided, verdicts: &[Verdict], invocation: &Invocation) {
             report.line("  nothing is in the way");
         }
     }
-    // a directory is told once, and only if it is missing
+    // a directory is told once, and only if it is missing; users and groups are told once
     let mut told = BTreeSet::new();
     let mut is_news = |action: &Action| match action {
-        Action::MakeDirectory { path, .. } => !invocation.layout.under(path).is_dir() && told.insert(path.clone()),
+        Action::MakeDirectory { path, .. } if invocation.layout.under(path).is_dir() => false,
+        Action::MakeDirectory { path, .. } => told.insert(path.display().to_string()),
+        Action::MakeAccounts { .. } => told.insert(action.to_string()),
         _ => true,
     };
     for phase in PHASES {

@@ -14,6 +14,7 @@ fn facts() -> Facts {
         loopback_address: None,
         ca_directories: Vec::new(),
         external_ca: false,
+        accounts: None,
         identities: None,
         systemd_resolved: false,
         proxy_environment: Vec::new(),

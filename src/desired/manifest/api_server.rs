@@ -17,6 +17,7 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
     let volumes = merged(volumes, &own.extra_volumes);
     StaticPod::new(
         config,
+        facts,
         Parts {
             component: Component::ApiServer,
             annotation: Some((

@@ -20,6 +20,7 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
     let volumes = merged(volumes, &own.extra_volumes);
     StaticPod::new(
         config,
+        facts,
         Parts {
             component: Component::ControllerManager,
             annotation: None,

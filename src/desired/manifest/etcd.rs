@@ -6,11 +6,12 @@ use super::Component;
 use super::command::{Defaults, last};
 use super::pod::{Endpoint, Parts, StaticPod};
 use super::volume::Volume;
+use crate::config::facts::Facts;
 use crate::config::{Config, LocalEtcd};
 use crate::layout::port;
 use crate::release::EtcdRelease;
 
-pub(super) fn static_pod(config: &Config, etcd: &LocalEtcd) -> StaticPod {
+pub(super) fn static_pod(config: &Config, facts: &Facts, etcd: &LocalEtcd) -> StaticPod {
     let release = config.kubernetes_version.etcd(etcd.image_tag.as_deref());
     let data = Volume::directory("etcd-data", &etcd.data_dir);
     let certificates = Volume::directory("etcd-certs", config.certificates_dir.join("etcd"));
@@ -24,6 +25,7 @@ pub(super) fn static_pod(config: &Config, etcd: &LocalEtcd) -> StaticPod {
     env.sort_by(|a, b| a.name.cmp(&b.name));
     StaticPod::new(
         config,
+        facts,
         Parts {
             component: Component::Etcd,
             annotation: Some((

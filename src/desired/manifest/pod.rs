@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource};
 use serde::Serialize;
 
 use super::Component;
+use super::rootless::{self, Security};
 use super::volume::Volume;
 use crate::config::Config;
 use crate::config::facts::Facts;
@@ -34,6 +35,7 @@ pub(super) struct StaticPod {
     requests: Vec<Request>,
     priority: Option<i64>,
     seccomp_profile: Option<&'static str>,
+    rootless: Option<Security>,
     mounts: Vec<Volume>,
     volumes: Vec<Volume>,
 }
@@ -107,8 +109,9 @@ pub(super) struct Parts {
 }
 
 impl StaticPod {
-    pub(super) fn new(config: &Config, parts: Parts) -> Self {
+    pub(super) fn new(config: &Config, facts: &Facts, parts: Parts) -> Self {
         let version = &config.kubernetes_version;
+        let identities = facts.identities.as_ref().filter(|_| config.rootless());
         let Parts { component, annotation, command, env, endpoint, requests, mounts, volumes } = parts;
         let named_port = version.has_named_probe_port();
         StaticPod {
@@ -135,6 +138,7 @@ impl StaticPod {
             requests: requests.into_iter().map(|(resource, quantity)| Request { resource, quantity }).collect(),
             priority: version.has_numeric_priority().then_some(PRIORITY),
             seccomp_profile: version.has_seccomp_profile().then_some("RuntimeDefault"),
+            rootless: identities.and_then(|identities| rootless::security(component, identities)),
             mounts,
             volumes,
         }

@@ -29,6 +29,7 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
         if version.scheduler_has_livez() { ("/livez", Some("/readyz")) } else { ("/healthz", None) };
     StaticPod::new(
         config,
+        facts,
         Parts {
             component: Component::Scheduler,
             annotation: None,

@@ -8,6 +8,7 @@ use crate::config::resolve::resolve;
 
 fn config(cluster: &str) -> Config {
     let facts = Facts {
+        accounts: None,
         identities: None,
         hostname: "n1".to_owned(),
         default_address: Some("10.0.0.5".parse().unwrap()),
