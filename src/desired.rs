@@ -52,6 +52,8 @@ pub struct Desired {
     pub applied_patches: Vec<patch::Applied>,
     /// The users and groups that it needs besides root, those that are there and those to be made.
     pub accounts: Option<Allocation>,
+    /// What is probably not what the user thinks, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The users and groups that a configuration needs besides root.
@@ -66,7 +68,8 @@ pub fn accounts(config: &Config) -> Option<Accounts> {
 impl Desired {
     /// `patches` are the files of `patches.directory`, in the order of application.
     pub fn new(config: Config, facts: &Facts, patches: &[patch::PatchFile]) -> Result<Desired> {
-        component_config::kube_proxy(&config)?;
+        // the objects that carry these are made when all else is done: too late to find out
+        let warnings = component_config::warnings(&config)?;
         let manifests = manifest::manifests(&config, facts)?;
         let mut patched = Patched::default();
         let manifests = manifests.into_iter().filter_map(|manifest| patched.keep(manifest.patched(patches))).collect();
@@ -84,6 +87,7 @@ impl Desired {
             patches: patches.to_vec(),
             applied_patches,
             accounts: facts.accounts.clone(),
+            warnings,
             config,
         })
     }

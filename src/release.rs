@@ -120,6 +120,16 @@ impl Version {
         self.is_before(25)
     }
 
+    /// The minor of the kubeadm that writes the components' configuration, whose types decide its form.
+    pub fn component_config_minor(&self) -> u64 {
+        if self.is_before(35) { self.minor() } else { *SUPPORTED_MINORS.end() }
+    }
+
+    /// kubeadm tells the kubelet which driver to use for control groups.
+    pub fn sets_cgroup_driver(&self) -> bool {
+        !self.is_before(22)
+    }
+
     fn images(&self) -> &'static (u64, &'static str, &'static str, &'static str) {
         let row = (self.minor() - SUPPORTED_MINORS.start()) as usize;
         &IMAGES[row.min(IMAGES.len() - 1)]

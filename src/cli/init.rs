@@ -130,6 +130,9 @@ fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation:
         invocation.report.warning(format!("patches.directory: {sentence}"));
     }
     let desired = Desired::new(config, &facts, &patches)?;
+    for warning in &desired.warnings {
+        invocation.report.warning(warning);
+    }
     patches::tell(&desired, options.dry_run || desired.config.dry_run, invocation)?;
     let found = found::look(&invocation.layout, &desired, facts.now)?;
     let everything = phase::plan(&desired, &found);

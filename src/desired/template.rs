@@ -13,8 +13,6 @@ use crate::error::{Context as _, Result};
 
 /// Every template: its path under `templates/` and its text.
 const TEMPLATES: &[(&str, &str)] = &[
-    ("component-configs/kube-proxy.yaml", include_str!("../../templates/component-configs/kube-proxy.yaml")),
-    ("component-configs/kubelet.yaml", include_str!("../../templates/component-configs/kubelet.yaml")),
     ("hardening/admission.yaml", include_str!("../../templates/hardening/admission.yaml")),
     ("hardening/audit-policy.yaml", include_str!("../../templates/hardening/audit-policy.yaml")),
     ("hardening/encryption.yaml", include_str!("../../templates/hardening/encryption.yaml")),
