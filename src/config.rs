@@ -19,7 +19,7 @@ pub mod resolve;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -84,6 +84,11 @@ impl Config {
     /// The URL of this node's API server.
     pub fn local_server(&self) -> String {
         format!("https://{}", self.local_api_endpoint)
+    }
+
+    /// A file of the certificates directory. Unlike the directory itself, it has no slash too many, as in kubeadm.
+    pub fn pki_file(&self, name: &str) -> PathBuf {
+        self.certificates_dir.components().chain(Path::new(name).components()).collect()
     }
 
     /// The gate `RootlessControlPlane`: the control plane's pods run as users of their own [3.10].

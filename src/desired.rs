@@ -68,13 +68,14 @@ pub fn accounts(config: &Config) -> Option<Accounts> {
 impl Desired {
     /// `patches` are the files of `patches.directory`, in the order of application.
     pub fn new(config: Config, facts: &Facts, patches: &[patch::PatchFile]) -> Result<Desired> {
-        // the objects that carry these are made when all else is done: too late to find out
-        let warnings = component_config::warnings(&config)?;
+        // what becomes objects is made when all else is done: too late to find out
+        let mut warnings = component_config::warnings(&config)?;
+        warnings.extend(manifest::warnings(&config));
         let manifests = manifest::manifests(&config, facts)?;
         let mut patched = Patched::default();
         let manifests = manifests.into_iter().filter_map(|manifest| patched.keep(manifest.patched(patches))).collect();
         let kubelet_files = patched.keep(kubelet::files(&config, facts, patches)).unwrap_or_default();
-        // the objects that carry these are made when all else is done: too late to find out
+        // likewise
         patched.keep(object::coredns(&config, patches));
         let applied_patches = patched.finish()?;
         Ok(Desired {

@@ -125,6 +125,16 @@ impl Version {
         if self.is_before(35) { self.minor() } else { *SUPPORTED_MINORS.end() }
     }
 
+    /// The controller manager finds FlexVolume drivers in a directory of the node.
+    pub fn has_flex_volumes(&self) -> bool {
+        self.is_before(35)
+    }
+
+    /// Modes in `authorization-mode` that nobody knows are left out, and do not keep the API server from starting [3.5].
+    pub fn drops_unknown_authorization_modes(&self) -> bool {
+        self.is_before(31)
+    }
+
     /// kubeadm tells the kubelet which driver to use for control groups.
     pub fn sets_cgroup_driver(&self) -> bool {
         !self.is_before(22)
@@ -151,10 +161,17 @@ impl Version {
         !self.is_before(24)
     }
 
-    /// What etcd of this image tag understands; an unset tag, or one without a version, stands for the table's.
+    /// What etcd of this image tag is told and asked; an unset tag, or one without a version, stands for the table's.
     pub fn etcd(&self, tag: Option<&str>) -> EtcdRelease {
-        let version = tag.and_then(etcd_version).or_else(|| etcd_version(self.etcd_tag()));
-        EtcdRelease { version: version.unwrap_or_default(), kubernetes_minor: self.minor() }
+        let version = tag.and_then(etcd_version).or_else(|| etcd_version(self.etcd_tag())).unwrap_or_default();
+        let version = if self.knows_etcd(tag) { version } else { OLDEST_NEW_ETCD };
+        EtcdRelease { version, kubernetes_minor: self.minor() }
+    }
+
+    /// kubeadm v1.36 writes what etcd from v3.6 on understands, and an older one does not start with [3.12].
+    pub fn knows_etcd(&self, tag: Option<&str>) -> bool {
+        let is_old = tag.and_then(etcd_version).is_some_and(|version| version < OLDEST_NEW_ETCD);
+        self.is_before(35) || !is_old
     }
 
     /// `extraArgs` are sorted in among the defaults instead of following them [3.3].
@@ -257,8 +274,11 @@ const IMAGES: [(u64, &str, &str, &str); 17] = [
     (36, "3.6.8-0", "v1.14.2", "3.10.2"),
 ];
 
-/// What an etcd understands. A stacked etcd is told and asked as kubeadm did for its Kubernetes version, as far as the
-/// etcd in the image can follow.
+/// The first etcd with feature gates of its own.
+const OLDEST_NEW_ETCD: (u64, u64, u64) = (3, 6, 0);
+
+/// What an etcd is told and asked: as kubeadm did for its Kubernetes version, before v1.35 as far as the etcd in the image
+/// can follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EtcdRelease {
     /// Major, minor and patch.
@@ -354,7 +374,8 @@ mod tests {
                 ],
                 "/health?exclude=NOSPACE&serializable=true",
             ),
-            ("v1.36.2", Some("3.4.23-0"), &[], "/health"),
+            ("v1.36.2", Some("3.4.23-0"), &new, "/livez"),
+            ("v1.34.0", Some("3.4.23-0"), &[], "/health"),
             ("v1.28.0", Some("v3.6.1"), &new, "/health?exclude=NOSPACE&serializable=true"),
         ] {
             let etcd = version(kubernetes).etcd(tag);

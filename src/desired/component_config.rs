@@ -58,7 +58,7 @@ fn kubelet_kind(config: &Config) -> Kind<'_> {
         ("staticPodPath", json!("/etc/kubernetes/manifests")),
         ("clusterDNS", json!([cluster_dns(config)])),
         ("clusterDomain", json!(config.networking.dns_domain)),
-        ("authentication.x509.clientCAFile", json!(config.certificates_dir.join("ca.crt").to_string_lossy())),
+        ("authentication.x509.clientCAFile", json!(config.pki_file("ca.crt").to_string_lossy())),
         ("authentication.anonymous.enabled", json!(false)),
         ("authentication.webhook.enabled", json!(true)),
         ("authorization.mode", json!("Webhook")),

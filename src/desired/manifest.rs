@@ -4,12 +4,14 @@
 //! What is rendered is parsed into a Pod at once: a slip dies here, before anything is written.
 
 mod api_server;
+mod authorization;
 pub(super) mod command;
 mod controller_manager;
 mod etcd;
 mod pod;
 pub mod rootless;
 mod scheduler;
+mod url;
 mod volume;
 
 use std::fmt;
@@ -139,6 +141,16 @@ fn manifest(config: &Config, facts: &Facts, values: StaticPod) -> Result<Manifes
         _ => Vec::new(),
     };
     Ok(Manifest { component, pod, yaml, ownerships })
+}
+
+/// What of the configuration makes manifests that are probably not what the user wants, one sentence each.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let version = &config.kubernetes_version;
+    let tag = config.etcd.local().and_then(|etcd| etcd.image_tag.as_deref());
+    let old_etcd = tag.filter(|tag| !version.knows_etcd(Some(tag))).map(|tag| {
+        format!("etcd.local.imageTag: etcd `{tag}` does not know the flags that {version} has for etcd 3.6 and later")
+    });
+    old_etcd.into_iter().chain(authorization::warning(config)).collect()
 }
 
 /// The images that the control plane runs, in the order of [`Component::ALL`] [10.3].

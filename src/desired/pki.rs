@@ -95,11 +95,11 @@ pub struct CertificateFile {
 
 impl CertificateFile {
     pub fn certificate_path(&self, config: &Config) -> PathBuf {
-        config.certificates_dir.join(format!("{}.crt", self.base))
+        config.pki_file(&format!("{}.crt", self.base))
     }
 
     pub fn key_path(&self, config: &Config) -> PathBuf {
-        config.certificates_dir.join(format!("{}.key", self.base))
+        config.pki_file(&format!("{}.key", self.base))
     }
 }
 
@@ -200,7 +200,7 @@ fn authority(config: &Config, authority: Authority) -> CertificateFile {
 
 /// The service account's key pair, which is no certificate: `sa.key` and `sa.pub` [1.7].
 pub fn service_account_paths(config: &Config) -> (PathBuf, PathBuf) {
-    (config.certificates_dir.join("sa.key"), config.certificates_dir.join("sa.pub"))
+    (config.pki_file("sa.key"), config.pki_file("sa.pub"))
 }
 
 /// Subject alternative names while they are collected.

@@ -3,7 +3,7 @@
 use super::command::{Defaults, last};
 use super::pod::{Endpoint, Parts, StaticPod, environment};
 use super::volume::{Volume, ca_directories, external_etcd_directories, merged};
-use super::{Component, etcd};
+use super::{Component, authorization, etcd};
 use crate::config::facts::Facts;
 use crate::config::{Config, Etcd};
 
@@ -24,7 +24,11 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
                 "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
                 config.local_api_endpoint.to_string(),
             )),
-            command: flags(config).command(Component::ApiServer.name(), &own.extra_args, &config.kubernetes_version),
+            command: flags(config).command(
+                Component::ApiServer.name(),
+                &authorization::extra_args(config),
+                &config.kubernetes_version,
+            ),
             env: environment(facts, &own.extra_envs),
             endpoint: Endpoint {
                 host: Some(config.local_api_endpoint.advertise_address.to_string()),
@@ -42,7 +46,7 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
 }
 
 fn flags(config: &Config) -> Defaults {
-    let pki = |file: &str| config.certificates_dir.join(file).to_string_lossy().into_owned();
+    let pki = |file: &str| config.pki_file(file).to_string_lossy().into_owned();
     let extra = &config.api_server.component.extra_args;
     let mut flags = Defaults::default();
     flags.set_all([
@@ -71,7 +75,7 @@ fn flags(config: &Config) -> Defaults {
     }
     // the two exclude each other
     if last(extra, "authorization-config").is_none() {
-        flags.set("authorization-mode", "Node,RBAC");
+        flags.set("authorization-mode", authorization::DEFAULT);
     }
     etcd_flags(config, &mut flags);
     flags.set("advertise-address", config.local_api_endpoint.advertise_address.to_string());
@@ -88,7 +92,7 @@ fn flags(config: &Config) -> Defaults {
 fn etcd_flags(config: &Config, flags: &mut Defaults) {
     match &config.etcd {
         Etcd::Local(local) => {
-            let pki = |file: &str| config.certificates_dir.join(file).to_string_lossy().into_owned();
+            let pki = |file: &str| config.pki_file(file).to_string_lossy().into_owned();
             let servers = last(&local.extra_args, "advertise-client-urls");
             flags.set("etcd-servers", servers.map_or_else(|| etcd::local_client_url(config), str::to_owned));
             flags.set("etcd-cafile", pki("etcd/ca.crt"));

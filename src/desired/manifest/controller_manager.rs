@@ -1,6 +1,4 @@
 //! kube-controller-manager [3.6].
-//!
-//! No FlexVolume directory: there is no kubelet on this node that would run drivers from it.
 
 use super::Component;
 use super::command::{Defaults, last};
@@ -10,6 +8,8 @@ use crate::config::Config;
 use crate::config::facts::Facts;
 use crate::layout::port;
 
+/// Drivers make sockets in there, so it is not mounted read-only [3.6].
+const FLEX_VOLUMES: &str = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec";
 const KUBECONFIG: &str = "/etc/kubernetes/controller-manager.conf";
 
 pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
@@ -17,6 +17,10 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
     let mut volumes = ca_directories(facts);
     volumes.push(Volume::directory("k8s-certs", &config.certificates_dir).read_only());
     volumes.push(Volume::file("kubeconfig", KUBECONFIG).read_only());
+    if config.kubernetes_version.has_flex_volumes() {
+        let directory = last(&own.extra_args, "flex-volume-plugin-dir").unwrap_or(FLEX_VOLUMES);
+        volumes.push(Volume::directory("flexvolume-dir", directory));
+    }
     let volumes = merged(volumes, &own.extra_volumes);
     StaticPod::new(
         config,
@@ -46,7 +50,7 @@ pub(super) fn static_pod(config: &Config, facts: &Facts) -> StaticPod {
 }
 
 fn flags(config: &Config, facts: &Facts) -> Defaults {
-    let pki = |file: &str| config.certificates_dir.join(file).to_string_lossy().into_owned();
+    let pki = |file: &str| config.pki_file(file).to_string_lossy().into_owned();
     let mut flags = Defaults::default();
     flags.set_all([
         ("authentication-kubeconfig", KUBECONFIG),

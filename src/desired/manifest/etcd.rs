@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Component;
 use super::command::{Defaults, last};
-use super::pod::{Endpoint, Parts, StaticPod};
+use super::pod::{Endpoint, Parts, StaticPod, merged_environment};
 use super::volume::Volume;
+use super::{Component, url};
 use crate::config::facts::Facts;
 use crate::config::{Config, LocalEtcd};
 use crate::layout::port;
@@ -14,15 +14,14 @@ use crate::release::EtcdRelease;
 pub(super) fn static_pod(config: &Config, facts: &Facts, etcd: &LocalEtcd) -> StaticPod {
     let release = config.kubernetes_version.etcd(etcd.image_tag.as_deref());
     let data = Volume::directory("etcd-data", &etcd.data_dir);
-    let certificates = Volume::directory("etcd-certs", config.certificates_dir.join("etcd"));
+    // as kubeadm puts it together: a slash at the end of the directory stays
+    let certificates = Volume::directory("etcd-certs", format!("{}/etcd", config.certificates_dir.display()));
     let (liveness, readiness, startup) = release.probe_paths();
     let metrics = metrics_endpoint(last(&etcd.extra_args, "listen-metrics-urls"), loopback(config));
     let mut requests = vec![("cpu", "100m"), ("memory", "100Mi")];
     if config.kubernetes_version.etcd_requests_ephemeral_storage() {
         requests.insert(1, ("ephemeral-storage", "100Mi"));
     }
-    let mut env = etcd.extra_envs.clone();
-    env.sort_by(|a, b| a.name.cmp(&b.name));
     StaticPod::new(
         config,
         facts,
@@ -37,7 +36,8 @@ pub(super) fn static_pod(config: &Config, facts: &Facts, etcd: &LocalEtcd) -> St
                 &etcd.extra_args,
                 &config.kubernetes_version,
             ),
-            env,
+            // etcd needs no proxy: its clients and peers are in the cluster
+            env: merged_environment(Vec::new(), &etcd.extra_envs),
             endpoint: Endpoint {
                 host: Some(metrics.host),
                 scheme: metrics.scheme,
@@ -59,7 +59,7 @@ pub(super) fn local_client_url(config: &Config) -> String {
 }
 
 fn flags(config: &Config, etcd: &LocalEtcd, release: &EtcdRelease) -> Defaults {
-    let pki = |file: &str| config.certificates_dir.join("etcd").join(file).to_string_lossy().into_owned();
+    let pki = |file: &str| config.pki_file(&format!("etcd/{file}")).to_string_lossy().into_owned();
     let client_url = https(advertised(config), port::ETCD_CLIENT);
     let peer_url = https(advertised(config), port::ETCD_PEER);
     let name = &config.node.name;
@@ -112,23 +112,20 @@ struct MetricsEndpoint {
     port: u16,
 }
 
-/// Where the first of the `listen-metrics-urls` answers; every part that it does not name keeps its default.
+/// Where the first of the `listen-metrics-urls` answers; every part that it does not name keeps its default, and all do
+/// where it is no URL.
 fn metrics_endpoint(urls: Option<&str>, loopback: IpAddr) -> MetricsEndpoint {
     let mut endpoint = MetricsEndpoint { scheme: "HTTP", host: loopback.to_string(), port: port::ETCD_METRICS };
-    let first = urls.and_then(|urls| urls.split(',').next()).and_then(|url| url.trim().split_once("://"));
-    let Some((scheme, rest)) = first else { return endpoint };
-    if scheme.eq_ignore_ascii_case("https") {
+    let Some(url) = urls.and_then(|urls| url::parse(urls.split(',').next().unwrap_or_default())) else {
+        return endpoint;
+    };
+    if url.scheme == "https" {
         endpoint.scheme = "HTTPS";
     }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
-    };
-    if !host.is_empty() {
-        endpoint.host = host.to_owned();
+    if !url.host.is_empty() {
+        endpoint.host = url.host.to_owned();
     }
-    if let Some(Ok(port @ 1..)) = port.map(str::parse) {
+    if let Ok(port @ 1..) = url.port.parse() {
         endpoint.port = port;
     }
     endpoint
@@ -149,7 +146,10 @@ mod tests {
             (Some("https://[::1]:5678"), "HTTPS", "::1", 5678),
             (Some("http://[2001:db8::1]"), "HTTP", "2001:db8::1", 2381),
             (Some("http://0.0.0.0:2381"), "HTTP", "0.0.0.0", 2381),
-            (Some("http://1.2.3.4:no"), "HTTP", "1.2.3.4", 2381),
+            (Some("https://1.2.3.4:no"), "HTTP", "127.0.0.1", 2381),
+            (Some("https://1.2.3.4:99999"), "HTTPS", "1.2.3.4", 2381),
+            (Some("https://1.2.3.4:0"), "HTTPS", "1.2.3.4", 2381),
+            (Some("1.2.3.4:99"), "HTTP", "127.0.0.1", 2381),
             (Some("http://:99"), "HTTP", "127.0.0.1", 99),
             (Some(""), "HTTP", "127.0.0.1", 2381),
         ] {

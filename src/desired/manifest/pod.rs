@@ -1,7 +1,6 @@
 //! The values of one static pod, in the words of its template.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource};
@@ -153,24 +152,28 @@ fn startup_failures(timeout: Duration) -> u64 {
 
 /// The environment of a component: the host's proxy variables and the user's over them, sorted by name [3.1].
 pub(super) fn environment(facts: &Facts, extra: &[EnvVar]) -> Vec<EnvVar> {
-    let all = proxy_environment(facts).into_iter().chain(extra.iter().cloned());
+    merged_environment(proxy_environment(facts), extra)
+}
+
+/// One variable of each name, the last one, sorted by name.
+pub(super) fn merged_environment(defaults: Vec<EnvVar>, extra: &[EnvVar]) -> Vec<EnvVar> {
+    let all = defaults.into_iter().chain(extra.iter().cloned());
     let by_name: BTreeMap<String, EnvVar> = all.map(|variable| (variable.name.clone(), variable)).collect();
     by_name.into_values().collect()
 }
 
-/// The node's variables about HTTP proxies, for a pod that may have to go through one.
+/// The node's variables about HTTP proxies, sorted by name, for a pod that may have to go through one.
 pub fn proxy_environment(facts: &Facts) -> Vec<EnvVar> {
     let variable =
         |(name, value): &(String, String)| EnvVar { name: name.clone(), value: Some(value.clone()), value_from: None };
-    facts.proxy_environment.iter().map(variable).collect()
+    merged_environment(facts.proxy_environment.iter().map(variable).collect(), &[])
 }
 
 /// The host of a component that listens on `127.0.0.1` unless its `bind-address` says otherwise; an unspecified
-/// address is the pod's own.
+/// address, in its usual form, is the pod's own.
 pub(super) fn bind_host(bind_address: Option<&str>) -> Option<String> {
     let address = bind_address.unwrap_or("127.0.0.1");
-    let unspecified = address.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
-    (!unspecified && !address.is_empty()).then(|| address.to_owned())
+    (!["", "0.0.0.0", "::"].contains(&address)).then(|| address.to_owned())
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(super) fn security(component: Component, identities: &Identities) -> Option<
 pub(super) fn ownerships(component: Component, config: &Config, facts: &Facts) -> Vec<Ownership> {
     let user = user(component);
     let own = |path: PathBuf| Ownership { path, user, group: user, reach: Reach::File(SECRET_FILE) };
-    let pki = |name: &str| own(config.certificates_dir.join(name));
+    let pki = |name: &str| own(config.pki_file(name));
     let kubeconfig = |name: &str| own(PathBuf::from(KUBERNETES).join(name));
     let service_account_key = || Ownership {
         user: ROOT,

@@ -1,7 +1,7 @@
 //! hostPath volumes and where they are mounted [3.8].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -77,7 +77,8 @@ pub(super) fn external_etcd_directories(etcd: &ExternalEtcd, certificates_dir: &
         .iter()
         .chain(client)
         .filter_map(|file| file.parent())
-        .map(|directory| directory.to_string_lossy().into_owned())
+        // without double slashes, which a prefix would trip over
+        .map(|directory| directory.components().collect::<PathBuf>().to_string_lossy().into_owned())
         .collect();
     let mut holders: Vec<String> = OPTIONAL_CA_DIRECTORIES.map(str::to_owned).to_vec();
     holders.extend(["/etc/ssl/certs".to_owned(), certificates_dir.to_string_lossy().into_owned()]);
