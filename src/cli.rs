@@ -18,6 +18,7 @@ pub mod restart;
 pub mod runner;
 pub mod status;
 pub mod stop;
+pub mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,8 @@ enum Command {
     Stop(stop::StopArgs),
     /// Print, check and migrate configurations, and list and pull their images
     Config(config::ConfigArgs),
+    /// Make, list and delete the tokens that nodes join with
+    Token(token::TokenArgs),
     /// List, pull, import and build images
     Images(images::ImagesArgs),
 }
@@ -132,6 +135,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Restart(args) => restart::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),
         Command::Config(args) => config::run(args, &context),
+        Command::Token(args) => token::run(args, &context),
         Command::Images(args) => images::run(args, &context),
     }
 }

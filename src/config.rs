@@ -60,6 +60,8 @@ pub struct Config {
     pub dry_run: bool,
     /// Protects uploaded certificates: 32 bytes in hexadecimal digits.
     pub certificate_key: Option<Secret>,
+    /// Certificates are uploaded, with `certificate_key`: until this token, which nobody uses, expires [8.4].
+    pub upload_certs: Option<BootstrapToken>,
     pub dns: Dns,
     /// kube-proxy is not installed.
     pub proxy_disabled: bool,

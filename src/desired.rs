@@ -23,6 +23,7 @@ pub mod pki;
 pub mod profile;
 pub mod readers;
 pub mod renewal;
+pub mod seal;
 pub mod template;
 pub mod verify;
 
@@ -76,7 +77,7 @@ impl Desired {
         let manifests = manifests.into_iter().filter_map(|manifest| patched.keep(manifest.patched(patches))).collect();
         let kubelet_files = patched.keep(kubelet::files(&config, facts, patches)).unwrap_or_default();
         // likewise
-        patched.keep(object::coredns(&config, patches));
+        patched.keep(object::dns::objects(&config, &Default::default(), patches));
         let applied_patches = patched.finish()?;
         Ok(Desired {
             certificates: pki::certificates(&config),

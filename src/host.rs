@@ -12,6 +12,7 @@ pub mod facts;
 pub mod found;
 pub mod journal;
 pub mod keys;
+pub mod late;
 pub mod lock;
 pub mod manifests;
 pub mod perform;

@@ -20,6 +20,7 @@ pub mod request;
 mod runner_start;
 mod selection;
 pub mod undo;
+mod upload_certs;
 mod wait_control_plane;
 
 pub use control_plane::{manifest_path, manifest_step};
@@ -166,6 +167,13 @@ pub const PHASES: &[Phase] = &[
         ],
         depends_on: &[],
         steps: objects::upload_config,
+    },
+    Phase {
+        name: "upload-certs",
+        about: "with `--upload-certs`: the certificates that further control planes need, encrypted, in the cluster",
+        items: &[],
+        depends_on: &[],
+        steps: upload_certs::steps,
     },
     Phase {
         name: "mark-control-plane",

@@ -3,6 +3,8 @@
 
 /// The objects for the nodes of a cluster.
 mod addons;
+/// API servers that do not behave.
+mod api;
 /// Certificates and kubeconfigs, as files.
 mod certificates;
 /// `bootstrap config`, and the page about the configuration.
@@ -23,6 +25,8 @@ mod kubelet;
 mod layers;
 /// Static pod manifests and API objects.
 mod manifests;
+/// What init does to objects that depend on the cluster, and the certificates that it uploads.
+mod objects;
 /// Patches, compared with kubectl.
 mod patches;
 /// The phases of init.

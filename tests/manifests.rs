@@ -34,11 +34,15 @@ pub(crate) fn facts() -> Facts {
 }
 
 pub(crate) fn config(version: &str, fields: &str) -> Config {
+    config_with(&Flags::default(), version, fields)
+}
+
+pub(crate) fn config_with(flags: &Flags, version: &str, fields: &str) -> Config {
     let text = format!(
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: {version}\n{fields}---\n\
          apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nbootstrapTokens:\n- token: abcdef.0123456789abcdef\n"
     );
-    resolve(&Flags::default(), Some(FileInput { name: "config.yaml".into(), text }), &facts())
+    resolve(flags, Some(FileInput { name: "config.yaml".into(), text }), &facts())
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -48,6 +52,8 @@ pub(crate) fn late() -> Late {
         now: facts().now,
         proxy_environment: manifest::proxy_environment(&facts()),
         patches: Vec::new(),
+        uploaded: Default::default(),
+        live: Default::default(),
     }
 }
 

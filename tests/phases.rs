@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use bootstrap::config::flags::Flags;
 use bootstrap::config::profile::Profile;
 use bootstrap::desired::Desired;
 use bootstrap::error;
@@ -11,7 +12,7 @@ use bootstrap::layout::Layout;
 use bootstrap::phase::{self, PHASES, PREFLIGHT, Selection};
 use bootstrap::plan::Plan;
 
-use crate::manifests::{config, facts};
+use crate::manifests::{config, config_with, facts};
 use crate::support::{Bootstrap, picture};
 use crate::{golden, hardening};
 
@@ -19,6 +20,12 @@ const EXTERNAL_ETCD: &str = "etcd:\n  external:\n    endpoints: ['http://10.0.0.
 
 fn desired(fields: &str) -> Desired {
     Desired::new(config("v1.36.2", fields), &facts(), &[]).unwrap()
+}
+
+/// With `--upload-certs`.
+fn uploading(fields: &str) -> Desired {
+    let flags = Flags { upload_certs: true, ..Flags::default() };
+    Desired::new(config_with(&flags, "v1.36.2", fields), &facts(), &[]).unwrap()
 }
 
 fn plan(root: &Path, desired: &Desired) -> Plan {
@@ -71,17 +78,11 @@ const OURS: &[&str] = &[
     "wait-control-plane",
 ];
 
-/// Phases of kubeadm's that do nothing here.
-const LACKING: &[&str] = &[
-    // certificates are not uploaded
-    "upload-certs",
-];
-
 #[test]
 fn names_and_order_are_kubeadms() {
     let ours: Vec<_> = std::iter::once(PREFLIGHT.name).chain(PHASES.iter().map(|phase| phase.name)).collect();
     let shared: Vec<_> = ours.iter().filter(|name| KUBEADM.iter().any(|(phase, _)| phase == *name)).collect();
-    let theirs: Vec<_> = KUBEADM.iter().map(|(phase, _)| phase).filter(|phase| !LACKING.contains(phase)).collect();
+    let theirs: Vec<_> = KUBEADM.iter().map(|(phase, _)| phase).collect();
     assert_eq!(shared, theirs);
     for phase in PHASES {
         let items: Vec<_> = phase.items.iter().map(|item| item.name).collect();
@@ -103,7 +104,7 @@ fn every_step_is_in_the_list_and_needs_what_is_in_the_list() {
     };
     let mut made: Vec<String> = Vec::new();
     let profile = hardening::desired(Profile::Cis, "v1.36.2", "");
-    for desired in [desired(""), desired(EXTERNAL_ETCD), profile] {
+    for desired in [desired(""), desired(EXTERNAL_ETCD), uploading(""), profile] {
         for step in plan(root.path(), &desired).steps {
             assert!(listed(&step.name()), "{} is not in the list", step.name());
             for need in &step.needs {

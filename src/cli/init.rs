@@ -65,6 +65,9 @@ struct Options {
     /// How to tell what happens: text for people, one JSON object per event for programs
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Put the certificates and keys that further control planes need into the cluster, encrypted, for two hours
+    #[arg(long)]
+    upload_certs: bool,
     #[command(flatten)]
     withhold: join::Withhold,
     #[command(flatten)]
@@ -112,7 +115,8 @@ fn decide(only: Option<&str>, flags: &PhaseFlags, options: &Options, invocation:
     let mut facts = facts::gather(&invocation.layout)?;
     let file = options.config.file.as_deref().map(read_config).transpose()?;
     let kubeconfig = flags.kubeconfig.as_deref().map(read_kubeconfig).transpose()?;
-    let written = Flags { extra_args: flags.extra_args(), ..options.config.to_flags() };
+    let written =
+        Flags { extra_args: flags.extra_args(), upload_certs: options.upload_certs, ..options.config.to_flags() };
     let config: Config = resolve(&written, file, &facts).map_err(Fault::from)?;
     for warning in &config.warnings {
         invocation.report.warning(warning);

@@ -18,6 +18,8 @@ pub const CA_CERTIFICATE_VALIDITY_PERIOD: Duration = Duration::from_secs(87600 *
 
 pub const TOKEN_TTL: Duration = Duration::from_secs(24 * HOUR.as_secs());
 pub const TOKEN_USAGES: [&str; 2] = ["signing", "authentication"];
+/// How long uploaded certificates are in the cluster.
+pub const UPLOADED_CERTIFICATES_TTL: Duration = Duration::from_secs(2 * HOUR.as_secs());
 /// The group of nodes that join with a bootstrap token.
 pub const TOKEN_GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 

@@ -34,6 +34,8 @@ pub struct Flags {
     pub skip_phases: Option<Vec<String>>,
     pub token: Option<Secret>,
     pub token_ttl: Option<String>,
+    /// No field of the file stands for it.
+    pub upload_certs: bool,
     pub extra_args: ExtraArgs,
 }
 

@@ -9,7 +9,8 @@ mod etcd;
 mod networking;
 mod node;
 mod period;
-mod token;
+pub mod token;
+mod upload;
 mod version;
 
 use std::collections::BTreeMap;
@@ -18,9 +19,9 @@ use std::path::{Component as PathComponent, Path, PathBuf};
 use super::facts::Facts;
 use super::file::{self, FileInput, Written, v1beta4};
 use super::flags::Flags;
-use super::problem::{Collector, Problem, Problems};
+use super::problem::{Collector, Origin, Origins, Problem, Problems};
 use super::profile::Profile;
-use super::{Config, Dns, EncryptionAlgorithm, defaults, name};
+use super::{BootstrapToken, Config, Dns, EncryptionAlgorithm, defaults, name};
 use crate::image::reference::Reference;
 use crate::secret::Secret;
 
@@ -42,8 +43,30 @@ pub fn resolve(flags: &Flags, file: Option<FileInput>, facts: &Facts) -> Result<
     let mut resolver = Resolver { problems: collector, warnings, facts, profile: flags.profile };
     let config = resolver.config(written);
     match config {
-        Some(config) if resolver.problems.list.is_empty() => Ok(flags.profile.applied_to(config)),
+        Some(config) if resolver.problems.list.is_empty() => {
+            let config = flags.profile.applied_to(config);
+            Ok(if flags.upload_certs { upload::uploading(config, facts) } else { config })
+        }
         _ => Err(Problems::new(name, resolver.problems.list)),
+    }
+}
+
+/// Resolves a bootstrap token that the command line describes. `flags` names the flags that stand for its fields.
+pub fn bootstrap_token(
+    written: v1beta4::BootstrapToken,
+    flags: &[(&str, &'static str)],
+    facts: &Facts,
+) -> Result<BootstrapToken, Problems> {
+    let mut origins = Origins::default();
+    for (field, flag) in flags {
+        origins.insert(format!("bootstrapTokens[0].{field}"), Origin::Flag(flag));
+    }
+    let problems = Collector { origins, list: Vec::new() };
+    let mut resolver = Resolver { problems, warnings: Vec::new(), facts, profile: Profile::default() };
+    let token = resolver.tokens(vec![written]).and_then(|mut tokens| tokens.pop());
+    match token {
+        Some(token) if resolver.problems.list.is_empty() => Ok(token),
+        _ => Err(Problems::new(None, resolver.problems.list)),
     }
 }
 
@@ -149,6 +172,7 @@ impl Resolver<'_> {
             skip_phases,
             dry_run,
             certificate_key,
+            upload_certs: None,
             dns,
             proxy_disabled,
             component_configs: written.component_configs,

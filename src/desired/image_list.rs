@@ -1,7 +1,7 @@
 //! The images of a cluster, as `kubeadm config images list` tells them [4.9, 10.3].
 
 use super::manifest::{Component, image};
-use super::object::addon;
+use super::object::{addon, dns};
 use crate::config::Config;
 
 /// Every image that some node of the cluster runs, in kubeadm's order.
@@ -15,7 +15,7 @@ pub fn images(config: &Config) -> Vec<String> {
         images.push(addon::kube_proxy_image(config));
     }
     if !config.dns.disabled {
-        images.push(addon::coredns_image(config));
+        images.push(dns::image(config));
     }
     images.push(format!("{}/pause:{}", config.image_repository, config.kubernetes_version.pause_tag()));
     if config.etcd.local().is_some() {

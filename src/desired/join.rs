@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
-use crate::config::Config;
+use crate::config::{BootstrapToken, Config};
 use crate::error::{Context, Result};
 use crate::secret::Secret;
 
@@ -35,13 +35,21 @@ pub struct JoinCommand {
     pub role: Role,
 }
 
+/// What the cluster has for those who join.
+#[derive(Debug, Clone, Default)]
+pub struct Admission {
+    pub tokens: Vec<BootstrapToken>,
+    /// Of uploaded certificates.
+    pub certificate_key: Option<Secret>,
+}
+
 /// What init shows at its end: for each token that lets nodes join, how a worker does and, where there is a stable
-/// endpoint, how another control plane does. `certificate_key` is that of uploaded certificates.
-pub fn commands(config: &Config, authority_pem: &[u8], certificate_key: Option<&Secret>) -> Result<Vec<JoinCommand>> {
-    let control_plane = || Role::ControlPlane { certificate_key: certificate_key.cloned() };
+/// endpoint, how another control plane does.
+pub fn commands(config: &Config, authority_pem: &[u8], admission: &Admission) -> Result<Vec<JoinCommand>> {
+    let control_plane = || Role::ControlPlane { certificate_key: admission.certificate_key.clone() };
     let roles: Vec<_> =
         std::iter::once(Role::Worker).chain(config.control_plane_endpoint.iter().map(|_| control_plane())).collect();
-    let tokens = config.bootstrap_tokens.iter().filter(|token| token.lets_nodes_join());
+    let tokens = admission.tokens.iter().filter(|token| token.lets_nodes_join());
     tokens
         .flat_map(|token| roles.iter().map(|role| (token.token(), role.clone())))
         .map(|(token, role)| JoinCommand::new(&config.server(), authority_pem, token, role))

@@ -4,8 +4,12 @@
 //! function of their name.
 
 pub(super) mod addon;
-mod token;
+pub mod dns;
+pub mod live;
+pub mod token;
+pub mod uploaded;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -15,11 +19,18 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::live::Live;
 use super::node::Marks;
-use super::patch::{self, Applied, PatchFile, Target};
+use super::patch::PatchFile;
 use super::template;
 use crate::config::{Config, defaults, express};
-use crate::error::{Context, Fault, Result};
+use crate::error::{Context, Result};
+
+/// Who owns what init applies: server-side apply's field manager.
+pub const FIELD_MANAGER: &str = "bootstrap";
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// Where the control plane's own objects are.
+pub const NAMESPACE: &str = "kube-system";
 
 /// What the configuration does not know; most of it is known only when the objects are about to be applied.
 #[derive(Debug, Clone)]
@@ -32,6 +43,9 @@ pub struct Late {
     pub proxy_environment: Vec<EnvVar>,
     /// Those of CoreDNS's Deployment are applied.
     pub patches: Vec<PatchFile>,
+    /// Encrypted files by their key in the Secret `kubeadm-certs`; empty for one that does not exist.
+    pub uploaded: BTreeMap<String, Vec<u8>>,
+    pub live: Live,
 }
 
 /// One API object. `Debug` leaves its content out: it may hold a token.
@@ -48,6 +62,16 @@ pub struct Object {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Object").field("kind", &self.kind).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Object {
+    /// ConfigMap `kube-system/coredns`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} `{namespace}/{}`", self.kind, self.name),
+            None => write!(f, "{} `{}`", self.kind, self.name),
+        }
     }
 }
 
@@ -69,6 +93,29 @@ impl Object {
         self.kind == "Secret"
     }
 
+    /// What is sent to the API server: with the defaults that it would fill in within lists which it compares as a
+    /// whole. Without them the same list counts as changed each time (v1.20).
+    pub fn applied(&self) -> Value {
+        let mut value = self.value.clone();
+        let subjects = value.pointer_mut("/subjects").and_then(Value::as_array_mut);
+        for subject in subjects.into_iter().flatten().filter_map(Value::as_object_mut) {
+            if ["User", "Group"].map(Value::from).iter().any(|kind| subject.get("kind") == Some(kind)) {
+                subject.entry("apiGroup").or_insert_with(|| RBAC.into());
+            }
+        }
+        value
+    }
+
+    /// Completes the references to an owner that was applied just before: the cluster has given it its uid.
+    pub fn set_owner(&mut self, owner: &Object, uid: &str) {
+        let references = self.value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+        for reference in references.into_iter().flatten() {
+            if reference["kind"] == owner.kind.as_str() && reference["name"] == owner.name.as_str() {
+                reference["uid"] = Value::from(uid);
+            }
+        }
+    }
+
     /// `001-clusterrolebinding-kubeadm-cluster-admins` for the first object: a file name that sorts by application.
     pub fn file_stem(&self, index: usize) -> String {
         let words = format!("{}-{}", self.kind, self.name).to_lowercase();
@@ -87,9 +134,10 @@ pub fn objects(config: &Config, late: &Late) -> Result<Vec<Object>> {
     let mut objects = admin_access(config)?;
     objects.extend(kubeadm_config(config)?);
     objects.extend(kubelet_config(config)?);
+    objects.extend(uploaded::objects(config, late)?);
     objects.extend(node(config)?);
     objects.extend(bootstrap_tokens(config, late)?);
-    objects.extend(coredns(config, &late.patches)?.0);
+    objects.extend(dns::objects(config, &late.live.dns, &late.patches)?.0);
     objects.extend(kube_proxy(config, late)?);
     Ok(objects)
 }
@@ -100,10 +148,19 @@ pub fn of_step(step: &str, config: &Config, late: &Late) -> Result<Vec<Object>> 
         "wait-control-plane/admin-rbac" => admin_access(config),
         "upload-config/kubeadm" => kubeadm_config(config),
         "upload-config/kubelet" => kubelet_config(config),
+        "upload-certs" => uploaded::objects(config, late),
         "mark-control-plane" => node(config),
         "bootstrap-token" => bootstrap_tokens(config, late),
-        "addon/coredns" => coredns(config, &late.patches).map(|(objects, _)| objects),
+        "addon/coredns" => dns::objects(config, &late.live.dns, &late.patches).map(|(objects, _)| objects),
         "addon/kube-proxy" => kube_proxy(config, late),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What a person should know about the objects of a step: something of theirs is kept.
+pub fn remarks(step: &str, config: &Config, late: &Late) -> Result<Vec<String>> {
+    match step {
+        "addon/coredns" => dns::remarks(config, &late.live.dns),
         _ => Ok(Vec::new()),
     }
 }
@@ -136,24 +193,6 @@ pub fn node(config: &Config) -> Result<Vec<Object>> {
     Ok(vec![Object::from_value(Marks::of(config).object())?])
 }
 
-/// The cluster's DNS, unless it is disabled, and the patches that its Deployment got [3.11, 5.9].
-pub fn coredns(config: &Config, patches: &[PatchFile]) -> Result<(Vec<Object>, Vec<Applied>)> {
-    if config.dns.disabled {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let mut objects = render("objects/coredns.yaml", &addon::coredns(config)?)?;
-    let mut applied = Vec::new();
-    for object in objects.iter_mut().filter(|object| object.kind == "Deployment") {
-        let check = |value: &Value| addon::deployment(value).map(drop);
-        applied = patch::apply(Target::CoreDnsDeployment, &mut object.value, patches, check)?;
-        if !applied.is_empty() {
-            let deployment = addon::deployment(&object.value).map_err(Fault::usage)?;
-            *object = Object::from_value(serde_json::to_value(deployment).context("cannot write a Deployment")?)?;
-        }
-    }
-    Ok((objects, applied))
-}
-
 /// What makes service addresses work on every node, unless it is disabled [5.9].
 pub fn kube_proxy(config: &Config, late: &Late) -> Result<Vec<Object>> {
     if config.proxy_disabled {
@@ -165,8 +204,8 @@ pub fn kube_proxy(config: &Config, late: &Late) -> Result<Vec<Object>> {
 /// The bootstrap tokens, what may be done with them, and where new nodes learn of the cluster [5.8].
 pub fn bootstrap_tokens(config: &Config, late: &Late) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
-    for token in &config.bootstrap_tokens {
-        objects.extend(render("objects/bootstrap-token.yaml", &token::secret(token, late.now))?);
+    for token in token::settle(&config.bootstrap_tokens, &late.live.tokens, late.now) {
+        objects.push(token::object(&token, late.now)?);
     }
     let values = json!({
         "token_group": defaults::TOKEN_GROUP,
@@ -220,6 +259,22 @@ mod tests {
         assert_eq!(object.file_stem(0), "001-clusterrolebinding-kubeadm-cluster-admins");
         let hostile = Object { name: "../x".into(), ..object };
         assert_eq!(hostile.file_stem(41), "042-clusterrolebinding-..-x");
+    }
+
+    #[test]
+    fn subjects_are_sent_with_their_defaults() {
+        let binding = |subjects: Value| Object {
+            api_version: "rbac.authorization.k8s.io/v1".into(),
+            kind: "RoleBinding".into(),
+            namespace: None,
+            name: "a".into(),
+            value: json!({ "subjects": subjects }),
+        };
+        let kinds =
+            json!([{"kind": "Group", "name": "g"}, {"kind": "ServiceAccount", "name": "s"}, {"name": "odd"}, 7]);
+        let mut expected = kinds.clone();
+        expected[0]["apiGroup"] = RBAC.into();
+        assert_eq!(binding(kinds).applied()["subjects"], expected);
     }
 
     #[test]

@@ -26,6 +26,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("objects/coredns.yaml", include_str!("../../templates/objects/coredns.yaml")),
     ("objects/kube-proxy-kubeconfig.yaml", include_str!("../../templates/objects/kube-proxy-kubeconfig.yaml")),
     ("objects/kube-proxy.yaml", include_str!("../../templates/objects/kube-proxy.yaml")),
+    ("objects/kubeadm-certs.yaml", include_str!("../../templates/objects/kubeadm-certs.yaml")),
     ("objects/kubeadm-config.yaml", include_str!("../../templates/objects/kubeadm-config.yaml")),
     ("objects/kubelet-config.yaml", include_str!("../../templates/objects/kubelet-config.yaml")),
     ("objects/node-bootstrap.yaml", include_str!("../../templates/objects/node-bootstrap.yaml")),

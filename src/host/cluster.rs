@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::ApiServer;
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use crate::api::{ApiServer, Patience};
 use crate::desired::kubeconfig::existing::Existing;
 use crate::error::{Context, Result};
 use crate::files;
@@ -30,9 +32,10 @@ pub async fn configuration(layout: &Layout) -> Result<String> {
     let server = Existing::read(kubeconfig.as_bytes())?.server().to_owned();
     let asked = tokio::time::timeout(PATIENCE, async {
         let api = ApiServer::connect(&kubeconfig, &server).await?;
-        api.config_map("kube-system", "kubeadm-config").await
+        api.get::<ConfigMap>("kube-system", "kubeadm-config", Patience::Once).await
     });
     let timed_out = || format!("`{server}` does not answer within {} s", PATIENCE.as_secs());
-    let mut data = asked.await.with_context(timed_out)??;
+    let config_map = asked.await.with_context(timed_out)??.context("there is no ConfigMap `kubeadm-config`")?;
+    let mut data = config_map.data.unwrap_or_default();
     data.remove("ClusterConfiguration").context("`kubeadm-config` holds no ClusterConfiguration")
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::late;
 use super::writer::Writer;
 use crate::apply::Perform;
 use crate::desired::Desired;
 use crate::desired::object;
-use crate::desired::pki::Authority;
 use crate::error::Result;
 use crate::files::{self, Durability};
 use crate::layout::{Layout, PRIVATE_DIRECTORY, SECRET_FILE};
@@ -42,14 +42,8 @@ impl<'a> WriteTree<'a> {
 
     /// Once every file is there: the objects need the authority's certificate.
     pub fn write_objects(&self, steps: &[&str], now: jiff::Timestamp) -> Result<()> {
-        let authority = self.desired.config.certificates_dir.join(format!("{}.crt", Authority::Kubernetes.base()));
-        let ca_certificate_pem = String::from_utf8_lossy(&self.writer.read(&authority)?).into_owned();
-        let late = object::Late {
-            ca_certificate_pem,
-            now,
-            proxy_environment: self.desired.proxy_environment.clone(),
-            patches: self.desired.patches.clone(),
-        };
+        let uploaded = late::uploaded(self.desired, &self.writer)?;
+        let late = object::Late { uploaded, ..late::gather(self.desired, &self.writer, now)? };
         let directory = self.out.join("apply");
         files::make_directory(&directory, PRIVATE_DIRECTORY)?;
         let mut index = 0;

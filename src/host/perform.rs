@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use super::daemon::{self, RunnerOptions};
 use super::journal::{self, Journal};
+use super::late;
 use super::lock::InstanceLock;
 use super::users;
 use super::wait::{Gate, SILENCE, Wait};
 use super::writer::Writer;
-use crate::api::{ApiServer, Endpoint};
+use crate::api::{ApiServer, Endpoint, FieldConflict, Patience};
 use crate::apply::Perform;
 use crate::config::profile;
 use crate::desired::account::Database;
-use crate::desired::join::JoinCommand;
+use crate::desired::join::{Admission, JoinCommand};
 use crate::desired::manifest::Manifest;
 use crate::desired::node::Marks;
-use crate::desired::pki::Authority;
-use crate::desired::{Desired, join, object};
+use crate::desired::object::{self, Object, token};
+use crate::desired::{Desired, join};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::phase::undo::{Made, MadeKind};
@@ -38,6 +39,8 @@ pub struct Host<'a> {
     obtain_image: Box<ObtainImage>,
     tell: Box<dyn Fn(String) + 'a>,
     now: jiff::Timestamp,
+    /// What this run has brought into the cluster for those who join.
+    admission: RefCell<Admission>,
     join_commands: RefCell<Vec<JoinCommand>>,
     kubeconfig: Option<Secret>,
 }
@@ -54,8 +57,19 @@ impl<'a> Host<'a> {
         let journal = Arc::new(Journal::open(&layout, &lock.made)?);
         let moment = time::OffsetDateTime::from_unix_timestamp(now.as_second())?;
         let writer = Writer::new(layout.clone(), layout.clone(), desired.config.encryption_algorithm, moment);
-        let join_commands = RefCell::default();
-        Ok(Host { layout, desired, writer, journal, obtain_image, tell, now, join_commands, kubeconfig: None })
+        let (admission, join_commands) = Default::default();
+        Ok(Host {
+            layout,
+            desired,
+            writer,
+            journal,
+            obtain_image,
+            tell,
+            now,
+            admission,
+            join_commands,
+            kubeconfig: None,
+        })
     }
 
     /// Asks as the user of this kubeconfig, and at its server.
@@ -167,18 +181,43 @@ impl<'a> Host<'a> {
     }
 
     async fn apply_objects(&self, step: &str) -> Result<()> {
+        let (config, now) = (&self.desired.config, self.now);
         let server = self.api_server(step).await?;
-        let patience = self.desired.config.timeouts.kubernetes_api_call;
-        for object in object::of_step(step, &self.desired.config, &self.late()?)? {
-            self.patiently(step, server.apply(&object, patience)).await?;
+        let patience = self.patience();
+        let mut late = late::gather(self.desired, &self.writer, now)?;
+        late.live = self.patiently(step, late::look(&server, step, patience)).await?;
+        if step == "upload-certs" {
+            late.uploaded = late::uploaded(self.desired, &self.writer)?;
+        }
+        object::remarks(step, config, &late)?.into_iter().for_each(|remark| (self.tell)(remark));
+        let mut done: Vec<(Object, String)> = Vec::new();
+        for mut object in object::of_step(step, config, &late)? {
+            done.iter().for_each(|(owner, uid)| object.set_owner(owner, uid));
+            let applied = self.patiently(step, server.apply(&object, patience)).await?;
+            for FieldConflict { manager, field } in applied.taken_back {
+                (self.tell)(format!(
+                    "{object}: `{manager}` had changed `{field}`; it is as the configuration says again"
+                ));
+            }
+            done.extend(applied.uid.map(|uid| (object, uid)));
+        }
+        match step {
+            "upload-certs" => self.admission.borrow_mut().certificate_key = config.certificate_key.clone(),
+            "bootstrap-token" => {
+                self.admission.borrow_mut().tokens = token::settle(&config.bootstrap_tokens, &late.live.tokens, now);
+            }
+            _ => {}
         }
         Ok(())
     }
 
+    fn patience(&self) -> Patience {
+        Patience::For(self.desired.config.timeouts.kubernetes_api_call)
+    }
+
     async fn mark_node(&self, step: &str, marks: &Marks) -> Result<()> {
         let server = self.api_server(step).await?;
-        let patience = self.desired.config.timeouts.kubernetes_api_call;
-        self.patiently(step, server.mark_node(marks, patience)).await
+        self.patiently(step, server.mark_node(marks, self.patience())).await
     }
 
     /// After a while, a person wants to know what takes so long.
@@ -193,8 +232,9 @@ impl<'a> Host<'a> {
     }
 
     fn learn_join_commands(&self) -> Result<()> {
-        let authority = self.late()?.ca_certificate_pem;
-        *self.join_commands.borrow_mut() = join::commands(&self.desired.config, authority.as_bytes(), None)?;
+        let authority = late::authority(self.desired, &self.writer)?;
+        let commands = join::commands(&self.desired.config, authority.as_bytes(), &self.admission.borrow())?;
+        *self.join_commands.borrow_mut() = commands;
         Ok(())
     }
 
@@ -203,15 +243,9 @@ impl<'a> Host<'a> {
         self.join_commands.borrow().clone()
     }
 
-    fn late(&self) -> Result<object::Late> {
-        let base = self.desired.config.certificates_dir.join(Authority::Kubernetes.base());
-        let pem = self.writer.read(&base.with_extension("crt"))?;
-        Ok(object::Late {
-            ca_certificate_pem: String::from_utf8_lossy(&pem).into_owned(),
-            now: self.now,
-            proxy_environment: self.desired.proxy_environment.clone(),
-            patches: self.desired.patches.clone(),
-        })
+    /// The key of the certificates that this run has uploaded.
+    pub fn certificate_key(&self) -> Option<Secret> {
+        self.admission.borrow().certificate_key.clone()
     }
 }
 

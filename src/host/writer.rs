@@ -162,12 +162,16 @@ impl Writer {
 
     /// A file of the node: of this run, or kept.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        self.read_if_exists(path)?.with_context(|| format!("`{}` does not exist", path.display()))
+    }
+
+    pub fn read_if_exists(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         for layout in [&self.target, &self.machine] {
             if let Some(content) = files::read_if_exists(&layout.under(path))? {
-                return Ok(content);
+                return Ok(Some(content));
             }
         }
-        anyhow::bail!("`{}` does not exist", path.display())
+        Ok(None)
     }
 
     async fn write(&self, path: &Path, content: Vec<u8>, mode: u32) -> Result<()> {

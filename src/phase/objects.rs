@@ -30,7 +30,7 @@ pub(super) fn show_join_command(_desired: &Desired, _found: &Found) -> Vec<Step>
     vec![Step {
         phase: "show-join-command",
         item: None,
-        needs: ["certs/ca", "bootstrap-token"].map(str::to_owned).to_vec(),
+        needs: ["certs/ca", "upload-certs", "bootstrap-token"].map(str::to_owned).to_vec(),
         decision: Decision::Do,
         actions: vec![Action::ShowJoinCommand],
     }]

@@ -17,9 +17,6 @@ pub struct Selection {
 const ALIASES: [(&str, &str); 3] =
     [("uploadconfig", "upload-config"), ("bootstraptoken", "bootstrap-token"), ("pre-flight", PREFLIGHT.name)];
 
-/// Phases of kubeadm that have nothing to do here; to skip them is no mistake.
-const FOREIGN: &[&str] = &["upload-certs"];
-
 impl Selection {
     /// `only` is what follows `init phase`, joined by `/`.
     ///
@@ -32,7 +29,7 @@ impl Selection {
             only: only.map(canonical),
             skip: skip.iter().map(|name| canonical(name)).filter(|name| !name.is_empty()).collect(),
         };
-        let unknown = |name: &&String| !is_known(name) && !FOREIGN.contains(&name.as_str());
+        let unknown = |name: &&String| !is_known(name);
         let wrong: Vec<_> = selection.only.iter().chain(&selection.skip).filter(unknown).collect();
         if wrong.is_empty() {
             return Ok(selection);

@@ -23,8 +23,8 @@ pub(crate) const ALLOWED_MS: f64 = 30.0;
 const TIMES: f64 = 2.0;
 
 /// All but certificates, kubeconfigs and manifests.
-const SKIPPED: &str = "--skip-phases=preflight,images,kubelet-start,runner-start,wait-control-plane,upload-config,mark-control-plane,\
-    bootstrap-token,kubelet-finalize,addon,show-join-command";
+const SKIPPED: &str = "--skip-phases=preflight,images,kubelet-start,runner-start,wait-control-plane,upload-config,\
+    upload-certs,mark-control-plane,bootstrap-token,kubelet-finalize,addon,show-join-command";
 const SKIPPED_BY_KUBEADM: &str = "--skip-phases=preflight,kubelet-start,wait-control-plane,upload-config,\
     upload-certs,mark-control-plane,bootstrap-token,kubelet-finalize,addon";
 

@@ -4,7 +4,6 @@ use std::fs;
 
 use crate::support::components::ECDSA;
 use crate::support::inspect::eventually;
-use crate::support::network::ADDRESS;
 use crate::support::node::Node;
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
@@ -56,29 +55,4 @@ fn everything_that_the_dry_run_announces_is_in_the_api() {
     for name in ["configmap/cluster-info", "secret/bootstrap-token-abcdef", "configmap/kubeadm-config"] {
         assert!(objects.contains(name), "{name} is not in:\n{objects}");
     }
-}
-
-#[test]
-fn a_node_can_find_the_cluster_and_log_in_with_the_token() {
-    let node = node();
-    node.init().succeeds();
-    // as nobody in particular, without even the authority
-    let server = format!("--server=https://{ADDRESS}:6443");
-    let nobody = ["--username=nobody", "--password=nothing", "--insecure-skip-tls-verify", &server, "--kubeconfig="];
-    let path = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-    let map = eventually("the signature of cluster-info", || {
-        let map = node.kubectl(&[&nobody[..], &["get", "--raw", path]].concat()).succeeds().stdout;
-        map.contains("jws-kubeconfig-abcdef").then_some(map)
-    });
-    let map: serde_json::Value = serde_json::from_str(&map).unwrap();
-    let kubeconfig = node.directory.path().join("cluster-info.conf");
-    fs::write(&kubeconfig, map["data"]["kubeconfig"].as_str().unwrap()).unwrap();
-    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
-    let as_token = [kubeconfig.as_str(), &format!("--token={TOKEN}")].map(str::to_owned);
-    let can = |verb: &str, what: &str| {
-        let run = node.kubectl(&[&as_token[0], &as_token[1], "auth", "can-i", verb, what]);
-        run.stdout.trim() == "yes"
-    };
-    assert!(can("create", "certificatesigningrequests"));
-    assert!(!can("get", "secrets"));
 }

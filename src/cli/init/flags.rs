@@ -146,6 +146,7 @@ impl ConfigFlags {
             skip_phases: flags.skip_phases,
             token: flags.token,
             token_ttl: flags.token_ttl,
+            upload_certs: false,
             extra_args: ExtraArgs::default(),
         }
     }

@@ -18,14 +18,16 @@ pub(super) struct Withhold {
 }
 
 impl Withhold {
+    fn shown(self, key: &Secret) -> String {
+        if self.skip_certificate_key_print { WITHHELD } else { key.reveal() }.to_owned()
+    }
+
     fn from(self, mut command: JoinCommand) -> JoinCommand {
         if self.skip_token_print {
             command.token = Secret::new(WITHHELD);
         }
-        if let Role::ControlPlane { certificate_key: Some(key) } = &mut command.role
-            && self.skip_certificate_key_print
-        {
-            *key = Secret::new(WITHHELD);
+        if let Role::ControlPlane { certificate_key: Some(key) } = &mut command.role {
+            *key = Secret::new(self.shown(key));
         }
         command
     }
@@ -50,13 +52,23 @@ pub(super) fn text(commands: &[JoinCommand], withhold: Withhold) -> String {
     text
 }
 
+/// The key, for commands that were made before the certificates were uploaded again.
+pub(super) fn key_text(key: &Secret, withhold: Withhold) -> String {
+    let key = withhold.shown(key);
+    format!("The certificates are in the cluster for two hours. Who joins shows this key:\n  --certificate-key {key}")
+}
+
 /// The same for programs, each command on one line.
-pub(super) fn json(commands: &[JoinCommand], withhold: Withhold) -> Value {
+pub(super) fn json(commands: &[JoinCommand], key: Option<Secret>, withhold: Withhold) -> Value {
     let of = |is_worker: bool| -> Vec<String> {
         let commands = commands.iter().filter(|command| (command.role == Role::Worker) == is_worker);
         commands.map(|command| withhold.from(command.clone()).one_line().reveal().to_owned()).collect()
     };
-    json!({ "nodes": of(true), "controlPlanes": of(false) })
+    let mut told = json!({ "nodes": of(true), "controlPlanes": of(false) });
+    if let Some(key) = key {
+        told["certificateKey"] = withhold.shown(&key).into();
+    }
+    told
 }
 
 #[cfg(test)]
@@ -81,7 +93,10 @@ mod tests {
         let shown = text(&commands, SHOW);
         assert!(shown.contains("--token t.s") && shown.contains("--certificate-key KEY"), "{shown}");
         let withhold = Withhold { skip_token_print: true, skip_certificate_key_print: true };
-        for told in [text(&commands, withhold), json(&commands, withhold).to_string()] {
+        let key = Secret::new("KEY");
+        assert!(key_text(&key, SHOW).ends_with("--certificate-key KEY"));
+        let in_json = json(&commands, Some(key.clone()), withhold).to_string();
+        for told in [text(&commands, withhold), in_json, key_text(&key, withhold)] {
             assert!(!told.contains("t.s") && !told.contains("KEY") && told.contains(WITHHELD), "{told}");
         }
     }
@@ -89,7 +104,7 @@ mod tests {
     #[test]
     fn programs_get_one_line_for_each_role() {
         let commands = [command(Role::Worker), command(Role::ControlPlane { certificate_key: None })];
-        let told = json(&commands, SHOW);
+        let told = json(&commands, None, SHOW);
         let line = "kubeadm join a:6443 --token t.s --discovery-token-ca-cert-hash sha256:p";
         assert_eq!(told, json!({ "nodes": [line], "controlPlanes": [format!("{line} --control-plane")] }));
     }

@@ -17,6 +17,8 @@ pub(super) fn objects(decided: &Decided, invocation: &Invocation) -> Result<()> 
         now: decided.now,
         proxy_environment: desired.proxy_environment.clone(),
         patches: desired.patches.clone(),
+        uploaded: Default::default(),
+        live: Default::default(),
     };
     for action in decided.plan.steps.iter().flat_map(|step| &step.actions) {
         let Action::ApplyObjects { step } = action else { continue };

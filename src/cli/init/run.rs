@@ -28,7 +28,10 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
         return Ok(());
     }
     if decided.plan.steps.is_empty() {
-        report.note("there is nothing to do: this configuration has no such step, or it is skipped");
+        report.note(match decided.selection.phase() {
+            Some("upload-certs") => "there is nothing to do without `--upload-certs`",
+            _ => "there is nothing to do: this configuration has no such step, or it is skipped",
+        });
         return Ok(());
     }
     let lock = InstanceLock::take(layout)?;
@@ -50,11 +53,14 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
     progress.verdicts(&preflight.catch_up(), invocation.verbose);
     let split = progress.split();
     if options.output == Output::Json {
-        let join = join::json(&host.join_commands(), options.withhold);
+        let join = join::json(&host.join_commands(), host.certificate_key(), options.withhold);
         progress.summary(&split, &layout.admin_kubeconfig().display().to_string(), join);
         return Ok(());
     }
     if !decided.selection.is_whole() {
+        if let Some(key) = host.certificate_key() {
+            report.line(join::key_text(&key, options.withhold));
+        }
         return Ok(());
     }
     progress.tell(&time_line(&split));

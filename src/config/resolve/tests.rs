@@ -239,6 +239,25 @@ fn all_problems_come_together_in_the_order_of_the_file() {
 }
 
 #[test]
+fn uploaded_certificates_have_a_key_and_an_end() {
+    let uploading = Flags { upload_certs: true, ..Flags::default() };
+    let config = resolve(&uploading, None, &facts()).unwrap();
+    let owner = config.upload_certs.unwrap();
+    assert_eq!(owner.expires, TokenExpiry::After(defaults::UPLOADED_CERTIFICATES_TTL));
+    assert!(owner.usages.is_empty() && owner.groups.is_empty());
+    assert_ne!(owner.id, config.bootstrap_tokens[0].id);
+    let key = config.certificate_key.unwrap();
+    assert_eq!(hex::decode(key.reveal()).unwrap().len(), 32);
+    let other = Facts { token_seed: TokenSeed::new([1; 32]), ..facts() };
+    assert_ne!(resolve(&uploading, None, &other).unwrap().certificate_key.unwrap(), key);
+    // a key of the user's stays
+    let given = "0A".repeat(32);
+    let config = resolve(&uploading, file(&init(&format!("certificateKey: {given}\n"))), &facts()).unwrap();
+    assert_eq!(config.certificate_key.unwrap().reveal(), given);
+    assert!(resolve(&Flags::default(), None, &facts()).unwrap().upload_certs.is_none());
+}
+
+#[test]
 fn what_a_kubelet_is_told_is_kept() {
     let text = init(&format!(
         "certificateKey: {}\nnodeRegistration:\n  criSocket: not/absolute\n  taints: []\n  \

@@ -102,10 +102,18 @@ impl Resolver<'_> {
 }
 
 /// The public id and the secret of a token.
-fn parse(token: &str) -> Option<(String, Secret)> {
+pub fn parse(token: &str) -> Option<(String, Secret)> {
     let (id, secret) = token.split_once('.')?;
-    let fits = |part: &str, length| part.len() == length && part.bytes().all(|byte| ALPHABET.contains(&byte));
-    (fits(id, ID_LENGTH) && fits(secret, SECRET_LENGTH)).then(|| (id.to_owned(), Secret::new(secret)))
+    (is_id(id) && is_part(secret, SECRET_LENGTH)).then(|| (id.to_owned(), Secret::new(secret)))
+}
+
+/// Whether it can be the public part of a token.
+pub fn is_id(text: &str) -> bool {
+    is_part(text, ID_LENGTH)
+}
+
+fn is_part(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
 fn is_group(group: &str) -> bool {
@@ -118,7 +126,7 @@ fn is_group(group: &str) -> bool {
 
 /// The token for the entry at `index`: characters are drawn from a hash of seed, index and a counter; bytes that would
 /// favour the first letters of the alphabet are left out.
-fn generate(seed: &TokenSeed, index: usize) -> (String, Secret) {
+pub fn generate(seed: &TokenSeed, index: usize) -> (String, Secret) {
     let unbiased = u8::MAX - u8::MAX % ALPHABET.len() as u8;
     let blocks = (0u64..).map(|counter| {
         let mut hash = Sha256::new();

@@ -1,6 +1,5 @@
-//! The values of what the addons and the kubelets' configuration are rendered from [5.7, 5.9].
+//! The values of what kube-proxy and the kubelets' configuration are rendered from [5.7, 5.9].
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -21,39 +20,6 @@ pub(super) fn kubelet_config(config: &Config) -> Result<Value> {
         "hash": hash,
         "token_group": defaults::TOKEN_GROUP,
     }))
-}
-
-pub(super) fn coredns(config: &Config) -> Result<Value> {
-    let version = &config.kubernetes_version;
-    let corefile = template::render(
-        "objects/Corefile",
-        &json!({ "domain": config.networking.dns_domain, "caches_own_zone": version.dns_caches_own_zone() }),
-    )?;
-    Ok(json!({
-        "corefile": corefile,
-        "image": coredns_image(config),
-        "master_taint": version.has_master_taint(),
-        "cluster_ip": component_config::cluster_dns(config),
-    }))
-}
-
-/// The Deployment that a patched one is, or what is wrong with it: it must stay the object that is applied.
-pub(super) fn deployment(value: &Value) -> Result<Deployment, String> {
-    let deployment: Deployment = serde_path_to_error::deserialize(value)
-        .map_err(|error| format!("it is no Deployment: `{}`: {}", error.path(), error.inner()))?;
-    match (deployment.metadata.name.as_deref(), deployment.metadata.namespace.as_deref()) {
-        (Some("coredns"), Some("kube-system")) => Ok(deployment),
-        _ => Err("it is not `kube-system/coredns` any more".to_owned()),
-    }
-}
-
-/// Only the public registry keeps CoreDNS a level deeper [10.3].
-pub(in crate::desired) fn coredns_image(config: &Config) -> String {
-    let repository = config.dns.image_repository.as_ref().unwrap_or(&config.image_repository);
-    let deeper = repository == defaults::IMAGE_REPOSITORY && config.kubernetes_version.has_coredns_repository();
-    let directory = if deeper { "/coredns" } else { "" };
-    let tag = config.dns.image_tag.as_deref().unwrap_or(config.kubernetes_version.coredns_tag());
-    format!("{repository}{directory}/coredns:{tag}")
 }
 
 pub(in crate::desired) fn kube_proxy_image(config: &Config) -> String {
