@@ -23,11 +23,15 @@ pub mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ContextKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{self, Context, Exit, Result};
 use crate::layout::Layout;
 use report::Report;
+
+/// Two lines of a terminal.
+const LONGEST_USAGE: usize = 160;
 
 /// Turns a bare Linux machine into a Kubernetes control plane.
 #[derive(Debug, Parser)]
@@ -99,7 +103,8 @@ pub struct Invocation {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => {
+        Err(mut usage) => {
+            drop_long_usage(&mut usage);
             let code = if usage.use_stderr() { Exit::Usage as u8 } else { 0 };
             // a closed pipe is the reader's choice
             let _ = usage.print();
@@ -113,6 +118,14 @@ pub fn main() -> ExitCode {
             report.failure(&failure);
             ExitCode::from(error::exit_of(&failure) as u8)
         }
+    }
+}
+
+/// A usage that names every flag of init hides what is wrong.
+fn drop_long_usage(error: &mut clap::Error) {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    if usage.len() > LONGEST_USAGE {
+        error.remove(ContextKind::Usage);
     }
 }
 

@@ -8,6 +8,7 @@ mod commands;
 mod dry_run;
 mod failures;
 mod hardening;
+mod hostile;
 mod input;
 mod interrupted;
 mod join;

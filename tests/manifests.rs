@@ -1,6 +1,8 @@
 //! Static pod manifests and API objects: golden files for each shape that a Kubernetes version can have, no unknown
 //! keys, and no string that could break out of its place.
 
+mod accepted;
+
 use bootstrap::config::facts::{Facts, Identities, TokenSeed};
 use bootstrap::config::file::FileInput;
 use bootstrap::config::flags::Flags;
