@@ -33,8 +33,9 @@ impl Withhold {
     }
 }
 
-/// One block for each role that a machine can join in.
-pub(super) fn text(commands: &[JoinCommand], withhold: Withhold) -> String {
+/// One block for each role that a machine can join in. `key` is that of the certificates that were uploaded: where no
+/// command takes it, it is told by itself.
+pub(super) fn text(commands: &[JoinCommand], key: Option<&Secret>, withhold: Withhold) -> String {
     let mut text = String::new();
     for command in commands {
         let what = match &command.role {
@@ -48,6 +49,9 @@ pub(super) fn text(commands: &[JoinCommand], withhold: Withhold) -> String {
         };
         let lines = withhold.from(command.clone()).lines();
         text.push_str(&format!("\n\n{what}\n  {}", lines.reveal()));
+    }
+    if let Some(key) = key.filter(|_| commands.iter().all(|command| command.role == Role::Worker)) {
+        text.push_str(&format!("\n\n{}", key_text(key, withhold)));
     }
     text
 }
@@ -89,14 +93,16 @@ mod tests {
     #[test]
     fn secrets_are_shown_unless_they_are_withheld() {
         let key = Some(Secret::new("KEY"));
-        let commands = [command(Role::Worker), command(Role::ControlPlane { certificate_key: key })];
-        let shown = text(&commands, SHOW);
+        let commands = [command(Role::Worker), command(Role::ControlPlane { certificate_key: key.clone() })];
+        let shown = text(&commands, key.as_ref(), SHOW);
         assert!(shown.contains("--token t.s") && shown.contains("--certificate-key KEY"), "{shown}");
+        assert_eq!(shown.matches("KEY").count(), 1, "{shown}");
+        let worker_only = text(&commands[..1], key.as_ref(), SHOW);
+        assert!(worker_only.ends_with("--certificate-key KEY"), "{worker_only}");
         let withhold = Withhold { skip_token_print: true, skip_certificate_key_print: true };
         let key = Secret::new("KEY");
-        assert!(key_text(&key, SHOW).ends_with("--certificate-key KEY"));
         let in_json = json(&commands, Some(key.clone()), withhold).to_string();
-        for told in [text(&commands, withhold), in_json, key_text(&key, withhold)] {
+        for told in [text(&commands, None, withhold), in_json, key_text(&key, withhold)] {
             assert!(!told.contains("t.s") && !told.contains("KEY") && told.contains(WITHHELD), "{told}");
         }
     }

@@ -64,7 +64,7 @@ pub(super) async fn run(decided: &Decided, options: &Options, invocation: &Invoc
         return Ok(());
     }
     progress.tell(&time_line(&split));
-    let join = join::text(&host.join_commands(), options.withhold);
+    let join = join::text(&host.join_commands(), host.certificate_key().as_ref(), options.withhold);
     report.line(format!("{}{join}", last_words(layout, decided)));
     Ok(())
 }

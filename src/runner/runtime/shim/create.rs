@@ -18,7 +18,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::executor::{self, Program};
+use super::executor::Program;
 use super::facts;
 use super::protocol::Failure;
 use super::record::{self, ContainerRecord};
@@ -52,7 +52,7 @@ pub(super) fn create(container: &ContainerRecord, directory: &Path) -> Result<Cr
     }
     let log_start = fs::metadata(record::RUNTIME_LOG).map_or(0, |log| log.len());
     let (mut result, mut result_writer) = pipe::pipe().context("cannot make a pipe")?;
-    let (mut status, status_writer) = pipe::pipe().context("cannot make a pipe")?;
+    let (status, status_writer) = pipe::pipe().context("cannot make a pipe")?;
     let shim = std::process::id();
     let program_status = Arc::new(status_writer);
     let creator = process::fork(|| {
@@ -79,10 +79,7 @@ pub(super) fn create(container: &ContainerRecord, directory: &Path) -> Result<Cr
             let init = Identity::of(pid).context("the container's first process has ended")?;
             Ok(Created { init, status, warnings })
         }
-        Ok(Outcome::Failed(Failure::Other(message))) => match executor::outcome(&read_available(&mut status)) {
-            Err(reason) => Err(Failure::BadConfig(reason).into()),
-            Ok(_) => Err(Failure::Other(with_log(message, log_start)).into()),
-        },
+        Ok(Outcome::Failed(Failure::Other(message))) => Err(Failure::Other(with_log(message, log_start)).into()),
         Ok(Outcome::Failed(failure)) => Err(failure.into()),
         Err(_) => Err(Failure::Other(with_log("the container's creator was killed".to_owned(), log_start)).into()),
     }
@@ -129,7 +126,7 @@ pub(super) fn program(container: &ContainerRecord, spec: &Spec, status: Arc<File
         }
         _ => Vec::new(),
     };
-    Ok(Program { filters, status })
+    Ok(Program { is_looked_for: false, filters, status })
 }
 
 fn run(container: &ContainerRecord, directory: &Path, status: Arc<File>) -> RuntimeResult<(u32, Vec<String>)> {

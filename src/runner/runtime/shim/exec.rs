@@ -19,7 +19,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::create::{explain, null, prepare_helper, program, read_available};
-use super::executor;
+use super::executor::{self, Program};
 use super::protocol::{Failure, Reply};
 use super::record::{self, ContainerRecord};
 use super::serve::answer;
@@ -90,7 +90,7 @@ fn join(
     let file = directory.join(format!("exec-{}.json", std::process::id()));
     record::store(&file, &process)?;
     let builder = ContainerBuilder::new(container.id.clone(), SyscallType::default())
-        .with_executor(program(container, &spec, status)?)
+        .with_executor(Program { is_looked_for: true, ..program(container, &spec, status)? })
         .with_root_path(directory.join(record::LIBRARY))?
         .with_stdin(null()?)
         .with_stdout(output.try_clone()?)

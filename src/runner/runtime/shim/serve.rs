@@ -383,7 +383,8 @@ fn exit_of(status: Option<i32>, oom_kills: u64) -> Exit {
         code,
         signal,
         code_known: status.is_some(),
-        oom_killed: oom_kills > 0 && code != 0,
+        // whatever the code: a process of the container was killed, if not the one that is waited for [3.11]
+        oom_killed: oom_kills > 0,
         finished_at: Timestamp::now(),
         message: status.is_none().then(|| "nobody saw it end".to_owned()),
     }
@@ -400,7 +401,7 @@ mod tests {
             (Some(7 << 8), 0, (7, 0, true, false)),
             (Some(15), 0, (143, 15, true, false)),
             (Some(9 | 0x80), 1, (137, 9, true, true)),
-            (Some(0), 1, (0, 0, true, false)),
+            (Some(0), 1, (0, 0, true, true)),
             (None, 0, (137, 0, false, false)),
         ];
         for (status, oom_kills, expected) in cases {
