@@ -14,6 +14,7 @@ pub mod flags;
 pub mod name;
 pub mod problem;
 pub mod profile;
+pub mod quantity;
 pub mod resolve;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,7 @@ pub mod readers;
 pub mod renewal;
 pub mod seal;
 pub mod template;
+mod typed;
 pub mod verify;
 
 use k8s_openapi::api::core::v1::EnvVar;

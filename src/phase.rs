@@ -210,7 +210,7 @@ pub const PHASES: &[Phase] = &[
         name: "show-join-command",
         about: "how other machines join",
         items: &[],
-        depends_on: &["bootstrap-token"],
+        depends_on: &["bootstrap-token", "upload-certs"],
         steps: objects::show_join_command,
     },
 ];

@@ -4,7 +4,6 @@
 mod kube_proxy;
 mod kubelet;
 mod logging;
-mod quantity;
 mod shape;
 
 use serde_json::{Map, Value, json};
@@ -25,20 +24,39 @@ pub fn cluster_dns(config: &Config) -> String {
 
 /// The kubelets' configuration. Fails where the user's has another shape than the API.
 pub fn kubelet(config: &Config) -> Result<Value> {
-    kubelet_kind(config).written(config, &mut Vec::new())
+    Ok(kubelet_kind(config).written(config)?.document)
 }
 
 /// The configuration of every kube-proxy. Fails where the user's has another shape than the API.
 pub fn kube_proxy(config: &Config) -> Result<Value> {
-    kube_proxy_kind(config).written(config, &mut Vec::new())
+    Ok(kube_proxy_kind(config).written(config)?.document)
 }
 
 /// What of the two documents is left out, or is not as kubeadm would have it: one sentence each. Fails as the others do.
 pub fn warnings(config: &Config) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    kubelet_kind(config).written(config, &mut warnings)?;
-    kube_proxy_kind(config).written(config, &mut warnings)?;
+    for kind in [kubelet_kind(config), kube_proxy_kind(config)] {
+        let written = kind.written(config)?;
+        warnings.extend(written.warnings);
+        warnings.extend(written.strangers.into_iter().map(|stranger| format!("{stranger} It is left out.")));
+    }
     Ok(warnings)
+}
+
+/// Fields of the two documents that nobody knows, one sentence each. Fails as the others do.
+pub fn strangers(config: &Config) -> Result<Vec<String>> {
+    let mut strangers = kubelet_kind(config).written(config)?.strangers;
+    strangers.extend(kube_proxy_kind(config).written(config)?.strangers);
+    Ok(strangers)
+}
+
+/// A document as kubeadm would write it.
+struct Written {
+    document: Value,
+    /// Where it is not as kubeadm recommends.
+    warnings: Vec<String>,
+    /// What it has no place for.
+    strangers: Vec<String>,
 }
 
 /// A kind of configuration, and what kubeadm puts where the user says nothing.
@@ -96,7 +114,8 @@ fn kube_proxy_kind(config: &Config) -> Kind<'_> {
 }
 
 impl Kind<'_> {
-    fn written(self, config: &Config, warnings: &mut Vec<String>) -> Result<Value> {
+    fn written(self, config: &Config) -> Result<Written> {
+        let mut warnings = Vec::new();
         let mut document = self.given.cloned().unwrap_or_default();
         document.shift_remove("apiVersion");
         document.shift_remove("kind");
@@ -117,10 +136,11 @@ impl Kind<'_> {
         if !reader.misfits.is_empty() {
             return Err(Fault::usage(format!("cannot use the {}: {}", self.name, reader.misfits.join("; "))).into());
         }
-        warnings.extend(reader.strangers.into_iter().map(|stranger| format!("{}: {stranger}", self.name)));
+        let strangers = reader.strangers.into_iter().map(|stranger| format!("{}: {stranger}", self.name));
+        let strangers = strangers.collect();
         written.insert("apiVersion".to_owned(), self.api_version.into());
         written.insert("kind".to_owned(), self.name.into());
-        Ok(Value::Object(written))
+        Ok(Written { document: Value::Object(written), warnings, strangers })
     }
 }
 
@@ -210,10 +230,7 @@ mod tests {
                 "`map.a` has to be a quantity such as `512Mi`",
             ]
         );
-        assert_eq!(
-            strangers,
-            ["early: unknown field, left out", "inner.lst: unknown field, left out; did you mean `list`?"]
-        );
+        assert_eq!(strangers, ["early: unknown field.", "inner.lst: unknown field; did you mean `list`?"]);
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub fn init_defaults(facts: &Facts, components: &[ComponentKind]) -> Result<Stri
         token.description.clear();
     }
     let mut cluster = express::cluster_configuration(&config);
-    // as kubeadm writes it here and nowhere else
-    cluster.kubernetes_version = cluster.kubernetes_version.trim_start_matches('v').to_owned();
+    // the first of its minor, without a `v`: as kubeadm writes it here and nowhere else
+    cluster.kubernetes_version = format!("1.{}.0", config.kubernetes_version.minor());
     let components = components.iter().map(|kind| match kind {
         ComponentKind::Kubelet => component_config::kubelet(&config),
         ComponentKind::KubeProxy => component_config::kube_proxy(&config),

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::ownership::Ownership;
 use super::patch::{self, Applied, PatchFile};
-use super::{object, profile, template};
+use super::{object, profile, template, typed};
 use crate::config::Config;
 use crate::config::facts::Facts;
 use crate::error::{Context, Fault, Result};
@@ -84,7 +84,10 @@ impl Manifest {
             return Ok((self, applied));
         }
         let pod = pod_of(component, &value).map_err(Fault::usage)?;
-        let yaml = object::to_yaml(&pod)?;
+        let mut value = serde_json::to_value(pod).context("cannot write a Pod")?;
+        typed::rewrite(&mut value);
+        let pod = pod_of(component, &value).map_err(Fault::usage)?;
+        let yaml = object::to_yaml(&value)?;
         Ok((Manifest { pod, yaml, ..self }, applied))
     }
 

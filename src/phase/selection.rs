@@ -60,6 +60,11 @@ impl Selection {
         self.only.as_ref().is_none_or(covers) && !self.skip.iter().any(covers)
     }
 
+    /// It is named among what is skipped.
+    pub fn skips(&self, phase: &str) -> bool {
+        self.skip.iter().any(|skipped| skipped == phase)
+    }
+
     /// Nothing but preflight is wanted.
     pub fn is_preflight_alone(&self) -> bool {
         self.only.as_deref() == Some(PREFLIGHT.name)

@@ -34,6 +34,7 @@ pub(super) fn run(args: &MigrateArgs, invocation: &Invocation) -> Result<()> {
     let (written, _) = file::decode(&old.text);
     let lost = [written.others.clone(), written.foreign.clone()].concat();
     let config = validate::resolved(old, lost, &Facts::placeholder(Timestamp::now()))?;
+    validate::no_strangers(&config)?;
     for warning in config.warnings.iter().skip(written.deprecated.len()) {
         invocation.report.warning(warning);
     }

@@ -13,7 +13,7 @@ use crate::config::file::{self, FileInput};
 use crate::config::flags::Flags;
 use crate::config::problem::{Problem, Problems};
 use crate::config::resolve::resolve;
-use crate::desired::Desired;
+use crate::desired::{Desired, component_config};
 use crate::error::{Fault, Result};
 
 #[derive(Debug, Args)]
@@ -32,9 +32,16 @@ pub(super) fn run(args: &ValidateArgs, invocation: &Invocation) -> Result<()> {
         invocation.report.warning(warning);
     }
     // what the configurations of other components and all flags come to
-    Desired::new(config, &facts, &[])?;
+    let desired = Desired::new(config, &facts, &[])?;
+    no_strangers(&desired.config)?;
     invocation.report.line("ok");
     Ok(())
+}
+
+/// init leaves out what a component's configuration does not know, and says so; whoever asks wants to know.
+pub(super) fn no_strangers(config: &Config) -> Result<()> {
+    let strangers = component_config::strangers(config)?;
+    if strangers.is_empty() { Ok(()) } else { Err(Fault::usage(strangers.join(" ")).into()) }
 }
 
 /// The configuration, unless something is wrong with it or it holds documents that have no business there.

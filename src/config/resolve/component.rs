@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::Resolver;
 use crate::config::file::v1beta4;
-use crate::config::{ApiServer, Arg, Component, HostPathMount, name};
+use crate::config::{ApiServer, Arg, Component, HostPathMount, name, quantity};
 
 const PATH_TYPES: [&str; 8] =
     ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
@@ -99,6 +100,13 @@ impl Resolver<'_> {
             }
             if let Some(reference) = &mut source.field_ref {
                 reference.api_version.get_or_insert_with(|| "v1".to_owned());
+            }
+            if let Some(reference) = &mut source.resource_field_ref {
+                // Go holds it by value and writes its zero
+                let divisor = reference.divisor.get_or_insert_with(|| Quantity("0".to_owned()));
+                if let Some(written) = quantity::canonical(&divisor.0) {
+                    divisor.0 = written;
+                }
             }
         }
         envs

@@ -6,9 +6,8 @@
 
 use serde_json::{Map, Number as JsonNumber, Value};
 
-use super::quantity;
-use crate::config::duration;
 use crate::config::file::suggest::nearest;
+use crate::config::{duration, quantity};
 
 /// A field of a struct.
 #[derive(Debug, Clone, Copy)]
@@ -106,8 +105,8 @@ impl Reader {
         let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         for name in given.keys().filter(|name| known.iter().all(|field| field.name != *name)) {
             let names: Vec<&str> = known.iter().map(|field| field.name).collect();
-            let hint = nearest(name, &names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            self.strangers.push(format!("{}: unknown field, left out{hint}", inside(name)));
+            let hint = nearest(name, &names).map_or_else(|| ".".to_owned(), |name| format!("; did you mean `{name}`?"));
+            self.strangers.push(format!("{}: unknown field{hint}", inside(name)));
         }
         let mut written = Map::new();
         for field in known {

@@ -8,7 +8,7 @@ use super::live::Dns;
 use super::{NAMESPACE, Object, render};
 use crate::config::{Config, defaults};
 use crate::desired::patch::{self, Applied, PatchFile, Target};
-use crate::desired::{component_config, template};
+use crate::desired::{component_config, template, typed};
 use crate::error::{Context, Fault, Result};
 
 /// The label that makes Pods the cluster's DNS.
@@ -41,7 +41,9 @@ pub fn objects(config: &Config, live: &Dns, patches: &[PatchFile]) -> Result<(Ve
         applied = patch::apply(Target::CoreDnsDeployment, &mut object.value, patches, check)?;
         if !applied.is_empty() {
             let deployment = deployment(&object.value).map_err(Fault::usage)?;
-            *object = Object::from_value(serde_json::to_value(deployment).context("cannot write a Deployment")?)?;
+            let mut value = serde_json::to_value(deployment).context("cannot write a Deployment")?;
+            typed::rewrite(&mut value);
+            *object = Object::from_value(value)?;
         }
     }
     Ok((objects, applied))

@@ -14,8 +14,10 @@ pub(super) fn apply(target: &mut Value, patch: &Value) -> Result<(), String> {
 fn perform(target: &mut Value, operation: &Value) -> Result<(), String> {
     let text = |field: &str| operation[field].as_str().ok_or(format!("`{field}` is missing"));
     let value = || operation.get("value").cloned().ok_or("`value` is missing".to_owned());
-    let path = text("path")?;
-    match text("op")? {
+    let op = text("op")?;
+    let grows = matches!(op, "add" | "move" | "copy");
+    let path = &from_the_front(target, text("path")?, grows);
+    match op {
         "add" => add(target, path, value()?),
         "remove" => remove(target, path).map(drop),
         "replace" => {
@@ -24,15 +26,15 @@ fn perform(target: &mut Value, operation: &Value) -> Result<(), String> {
             Ok(())
         }
         "move" => {
-            let from = text("from")?;
-            if path.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
+            let from = &from_the_front(target, text("from")?, false);
+            if path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')) {
                 return Err(format!("`{from}` cannot move into itself"));
             }
             let value = remove(target, from)?;
             add(target, path, value)
         }
         "copy" => {
-            let from = text("from")?;
+            let from = &from_the_front(target, text("from")?, false);
             let value = target.pointer(from).cloned().ok_or(absent(from))?;
             add(target, path, value)
         }
@@ -40,6 +42,23 @@ fn perform(target: &mut Value, operation: &Value) -> Result<(), String> {
         "test" => Err(format!("`{path}` does not have the value that it is tested for")),
         other => Err(format!("`{other}` is no operation")),
     }
+}
+
+/// The same path with positions that are counted from the end of their list, `-1` for the last, counted from its front:
+/// kubeadm's library takes both. One that an operation `grows` into counts from the end of the longer list.
+fn from_the_front(target: &Value, path: &str, grows: bool) -> String {
+    let mut found = String::new();
+    let mut keys = path.split('/').skip(1).peekable();
+    while let Some(key) = keys.next() {
+        let length = target.pointer(&found).and_then(Value::as_array).map(Vec::len);
+        let length = length.map(|length| length + usize::from(grows && keys.peek().is_none()));
+        let back = key.strip_prefix('-').and_then(|back| back.parse::<usize>().ok()).filter(|back| *back > 0);
+        let position = length.zip(back).and_then(|(length, back)| length.checked_sub(back));
+        found.push('/');
+        found.push_str(&position.map_or_else(|| key.to_owned(), |position| position.to_string()));
+    }
+    // what is no path is told as it was written
+    if path.starts_with('/') { found } else { path.to_owned() }
 }
 
 fn absent(path: &str) -> String {
@@ -98,6 +117,12 @@ mod tests {
             (json!([{"op": "add", "path": "/c", "value": 1}]), Ok(json!({"a": [1, 2], "b/~": 3, "c": 1}))),
             (json!([{"op": "add", "path": "/a/-", "value": 9}]), Ok(json!({"a": [1, 2, 9], "b/~": 3}))),
             (json!([{"op": "add", "path": "/a/0", "value": 9}]), Ok(json!({"a": [9, 1, 2], "b/~": 3}))),
+            (json!([{"op": "add", "path": "/a/-1", "value": 9}]), Ok(json!({"a": [1, 2, 9], "b/~": 3}))),
+            (json!([{"op": "add", "path": "/a/-3", "value": 9}]), Ok(json!({"a": [9, 1, 2], "b/~": 3}))),
+            (json!([{"op": "replace", "path": "/a/-1", "value": 9}]), Ok(json!({"a": [1, 9], "b/~": 3}))),
+            (json!([{"op": "remove", "path": "/a/-2"}]), Ok(json!({"a": [2], "b/~": 3}))),
+            (json!([{"op": "test", "path": "/a/-1", "value": 2}]), Ok(json!({"a": [1, 2], "b/~": 3}))),
+            (json!([{"op": "remove", "path": "/a/-3"}]), Err("operation 0: `-3` is no position")),
             (json!([{"op": "remove", "path": "/b~1~0"}]), Ok(json!({"a": [1, 2]}))),
             (json!([{"op": "replace", "path": "/a", "value": 0}]), Ok(json!({"a": 0, "b/~": 3}))),
             (json!([{"op": "move", "from": "/a/1", "path": "/d"}]), Ok(json!({"a": [1], "b/~": 3, "d": 2}))),
