@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::container::{log_directory, metadata};
 use super::pod::{ContainerKind, Pod};
 use super::record::Clock;
@@ -9,6 +11,8 @@ use super::runtime::Exit;
 use super::worker::machine::{Ended, Life, Run, Slot, State, Up, Why};
 use crate::control::{ContainerState, ContainerStatus, ExitStatus, PodStatus};
 use crate::layout::Layout;
+
+const FORGOTTEN: &str = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
 
 /// `None` when there is no pod and none is wanted.
 pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
@@ -127,7 +131,7 @@ fn container(up: &Up, index: usize, layout: &Layout, clock: Clock) -> ContainerS
         id: shown.as_ref().map(|(id, _)| id.clone()),
         image: spec.image.clone(),
         image_id: live.map(|live| live.image_id.clone()),
-        state: container_state(slot, &up.pod, index),
+        state: container_state(slot, &up.pod, index, up.initialized),
         started: slot.started,
         ready: slot.ready,
         restarts: shown.as_ref().map_or(slot.attempt, |(_, attempt)| *attempt),
@@ -147,7 +151,7 @@ fn waiting(reason: &str, message: Option<String>) -> ContainerState {
     ContainerState::Waiting { reason: reason.to_owned(), message }
 }
 
-fn container_state(slot: &Slot, pod: &Pod, index: usize) -> ContainerState {
+fn container_state(slot: &Slot, pod: &Pod, index: usize, is_initialized: bool) -> ContainerState {
     match (&slot.run, &slot.last) {
         (Run::Running(live) | Run::Killing { live, .. }, _) => {
             ContainerState::Running { pid: live.pid, started_at: live.started_at }
@@ -163,7 +167,22 @@ fn container_state(slot: &Slot, pod: &Pod, index: usize) -> ContainerState {
         (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, Some(last)) => {
             ContainerState::Terminated(exit_status(last))
         }
+        (Run::Done, None) if is_initialized && pod.containers[index].kind == ContainerKind::Init => {
+            ContainerState::Terminated(forgotten())
+        }
         (Run::Waiting { .. } | Run::Pulling { .. } | Run::Starting | Run::Done, None) => untried(pod),
+    }
+}
+
+/// The end of an init container that nothing is left of, in a pod whose regular containers are there [3.13].
+fn forgotten() -> ExitStatus {
+    ExitStatus {
+        exit_code: 0,
+        signal: 0,
+        reason: "Completed".to_owned(),
+        message: Some(FORGOTTEN.to_owned()),
+        started_at: None,
+        finished_at: Timestamp::UNIX_EPOCH,
     }
 }
 

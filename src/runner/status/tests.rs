@@ -135,3 +135,24 @@ fn ends_have_the_kubelets_reasons() {
         assert_eq!(exit_reason(&exit, has_started), reason);
     }
 }
+
+#[test]
+fn a_forgotten_init_container_of_an_initialised_pod_has_completed() {
+    let mut wanted = testing::pod("a");
+    let mut init = wanted.containers[0].clone();
+    (init.kind, init.name) = (ContainerKind::Init, "init".to_owned());
+    wanted.containers.insert(0, init);
+    for (initialized, reason) in [(true, "Completed"), (false, "PodInitializing")] {
+        let wanted = Arc::new(wanted.clone());
+        let slots = (0..2).map(|_| Slot { run: Run::Done, ..Slot::new(0, clock().now) }).collect();
+        let up = Up { initialized, ..Up::new(Arc::clone(&wanted), "s".to_owned(), slots) };
+        let state = State { life: Life::Up(up), wanted: Some(wanted), ..State::default() };
+        let status = pod(&state, &Layout::default(), clock()).unwrap();
+        let found = match &status.init_containers[0].state {
+            ContainerState::Terminated(exit) => exit.reason.clone(),
+            ContainerState::Waiting { reason, .. } => reason.clone(),
+            ContainerState::Running { .. } => "Running".to_owned(),
+        };
+        assert_eq!(found, reason);
+    }
+}

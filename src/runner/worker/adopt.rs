@@ -27,9 +27,11 @@ pub fn adopt(
         pod.containers.iter().any(|spec| spec.kind == ContainerKind::Regular && spec.name == container.config.name)
     };
     up.initialized = containers.iter().any(is_regular);
+    let is_found = |index: &usize| containers.iter().any(|found| found.config.name == pod.containers[*index].name);
+    let furthest = (0..pod.containers.len()).rev().find(is_found).unwrap_or(0);
     for (index, spec) in pod.containers.iter().enumerate() {
-        if up.initialized && spec.kind == ContainerKind::Init {
-            // it is not run again, also where nothing is left of it
+        if spec.kind == ContainerKind::Init && (up.initialized || index < furthest) {
+            // what comes after it would not be there otherwise: it is not run again, also where nothing is left of it
             up.slots[index].run = Run::Done;
         }
         let known = record.filter(|record| record.pod.revision == pod.revision);
@@ -196,6 +198,26 @@ mod tests {
         let slot = &state.up().unwrap().slots[0];
         assert!(slot.attempt == 0 && matches!(slot.run, Run::Waiting { .. }));
         assert!(matches!(&commands[..], [Command::Forget { id, .. }] if id == "id0"));
+    }
+
+    #[test]
+    fn what_came_before_a_container_that_is_there_is_not_run_again() {
+        let clock = clock();
+        let init = |name: &str| {
+            let mut container = testing::pod("a").containers.remove(0);
+            (container.kind, container.name) = (ContainerKind::Init, name.to_owned());
+            container
+        };
+        let mut pod = testing::pod("a");
+        pod.containers.splice(0..0, [init("first"), init("second"), init("third")]);
+        let pod = Arc::new(pod);
+        let mut second = found(&pod, 0, ContainerState::Running { pid: 7, started_at: clock.wall });
+        second.config.name = "second".to_owned();
+        let sandbox = sandbox(&pod, SandboxState::Ready);
+        let (state, _) = adopt(Arc::clone(&pod), None, &sandbox, vec![second], clock);
+        let up = state.up().unwrap();
+        let runs: Vec<_> = up.slots.iter().map(|slot| &slot.run).collect();
+        assert!(matches!(runs[..], [Run::Done, Run::Running(_), Run::Waiting { .. }, Run::Waiting { .. }]), "{runs:?}");
     }
 
     #[test]
