@@ -312,7 +312,7 @@ impl Refused {
             self.value(!["", "Memory"].contains(&medium), &format!("{path}.emptyDir.medium"), medium);
             return;
         }
-        // other sources are references, refused in the kubelet's words
+        // other sources are references, refused in the kubelet's words; more than one is refused by validation
         if volume.host_path.is_some() || volume.downward_api.is_some() || volume.projected.is_some() {
             return;
         }

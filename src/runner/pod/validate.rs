@@ -3,7 +3,10 @@
 //! Problems are told all at once, each as `<field>: <what is wrong>` in the API's words.
 
 mod lifecycle;
+mod metadata;
 mod names;
+mod ports;
+mod sources;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -16,27 +19,11 @@ use crate::runner::env;
 
 /// Largest id the API lets a user or group have [1.65].
 const MAX_ID: i64 = i32::MAX as i64;
-/// Bytes of all annotations together [1.60].
-const MAX_ANNOTATIONS: usize = 256 << 10;
 
 /// `pod` is defaulted and has its suffixed name and its namespace.
 pub(crate) fn problems(pod: &Pod) -> Vec<String> {
     let mut found = Found(Vec::new());
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    found.unless(is_subdomain(name), "metadata.name", || format!("Invalid value: `{name}`: not a DNS subdomain"));
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    found
-        .unless(is_label(namespace), "metadata.namespace", || format!("Invalid value: `{namespace}`: not a DNS label"));
-    if let Some(uid) = pod.metadata.uid.as_deref() {
-        // it becomes the name of directories and cgroups, where `_` and `/` separate [1.42]
-        let is_name = uid.len() <= 128 && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        found.unless(uid.is_empty() || is_name, "metadata.uid", || {
-            format!("Invalid value: `{uid}`: only letters, digits and `-`, at most 128")
-        });
-    }
-    let annotations: usize =
-        pod.metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
-    found.unless(annotations <= MAX_ANNOTATIONS, "metadata.annotations", || "Too long: at most 256 KiB".to_owned());
+    found.metadata(&pod.metadata);
     match &pod.spec {
         Some(spec) => found.spec(spec),
         None => found.add("spec", "Required value".to_owned()),
@@ -118,7 +105,6 @@ impl Found {
                 self.only_of_sidecars(container, &path);
             }
         }
-        let mut host_ports = BTreeSet::new();
         for (index, container) in spec.containers.iter().enumerate() {
             let path = format!("spec.containers[{index}]");
             self.unless(names.insert(container.name.as_str()), &format!("{path}.name"), || {
@@ -126,21 +112,8 @@ impl Found {
             });
             self.container(container, &path, &all, &volumes);
             self.lifecycle(container, &path, spec);
-            for (index, port) in container.ports.iter().flatten().enumerate() {
-                let path = format!("{path}.ports[{index}]");
-                let host_port = port.host_port.unwrap_or(0);
-                self.unless((1..=65535).contains(&port.container_port), &format!("{path}.containerPort"), || {
-                    format!("Invalid value: {}: must be between 1 and 65535", port.container_port)
-                });
-                self.unless(host_port == port.container_port, &format!("{path}.hostPort"), || {
-                    format!("Invalid value: {host_port}: must match `containerPort` when `hostNetwork` is true")
-                });
-                let key = (port.protocol.as_deref(), port.host_ip.as_deref().unwrap_or_default(), host_port);
-                self.unless(host_ports.insert(key), &format!("{path}.hostPort"), || {
-                    format!("Duplicate value: `{host_port}`")
-                });
-            }
         }
+        self.ports(spec);
     }
 
     fn resource_field(&mut self, of: &ResourceFieldSelector, path: &str, containers: &[&str]) {
@@ -315,3 +288,6 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

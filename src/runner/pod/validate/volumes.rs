@@ -32,6 +32,7 @@ impl Found {
                 let kinds = HostPathType::NAMES;
                 self.one_of(&host_path.type_, &format!("{path}.hostPath.type"), &kinds);
             }
+            self.sources(volume, &path);
             self.own_volume(volume, &path, spec);
         }
         volumes
