@@ -380,7 +380,7 @@ fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> R
         anyhow::bail!("invalid pod: {}", problems.join(", "));
     }
     let spec = pod.spec.as_ref().context("invalid pod: spec: Required value")?;
-    if let Some(resource) = references::first(spec) {
+    if let Some(resource) = references::first(spec).map_err(anyhow::Error::msg)? {
         anyhow::bail!("static pods may not reference {resource}");
     }
     let mut refused = unsupported::fields(&pod);
