@@ -9,6 +9,7 @@
 
 mod convert;
 mod defaults;
+mod document;
 mod identity;
 mod quantity;
 mod references;
@@ -26,8 +27,9 @@ use serde_json::Value;
 
 use super::runtime::{Propagation, SecurityContext};
 use super::source::Origin;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
+use document::Document;
 use quantity::Quantity;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -332,35 +334,50 @@ pub enum Hook {
     Sleep(Duration),
 }
 
-/// The pod in a manifest. The error's chain is the reason that the person at the machine reads.
+/// The pod in a manifest. The error's chain is the reason that the person at the machine reads; what cannot be decoded
+/// is told in the kubelet's words [1.31], without the file's name, which is told with every reason.
 pub fn decode(bytes: &[u8], source: &Origin, node: &str) -> Result<Pod> {
-    let (written, pod) = parse(text_of(bytes)?)?;
-    take_in(&written, pod, source, node)
+    let read = document::read(bytes).and_then(|document| document.pod().map(|pod| (document, pod)));
+    let (document, pod) =
+        read.map_err(|error| anyhow::anyhow!("couldn't parse as pod({}), please check config file", chain_of(&error)))?;
+    let pod = take_in(&document.value, pod, source, node)?;
+    warn_of_more(&document, source);
+    Ok(pod)
 }
 
 /// The pods in what a URL gives: one pod, or a list of kind PodList, of which one that is not valid spoils all [1.26].
+/// The kubelet's words for what is neither [1.27] show what was received; it may be long, and secret, and is left out.
 pub fn decode_list(bytes: &[u8], source: &Origin, node: &str) -> Result<Vec<Pod>> {
-    let text = text_of(bytes)?;
-    let document = document(text)?;
-    if document.get("kind").and_then(Value::as_str) != Some("PodList") {
-        return Ok(vec![decode(bytes, source, node)?]);
+    let neither = |single: &str, multiple: &str| {
+        anyhow::anyhow!("couldn't parse as single ({single}) or multiple pods ({multiple})")
+    };
+    let document = document::read(bytes).map_err(|error| {
+        let cause = chain_of(&error);
+        neither(&cause, &cause)
+    })?;
+    if document.kind() != Some("PodList") {
+        let pod = document.pod().map_err(|error| {
+            let kind = document.kind().unwrap_or("none");
+            neither(&chain_of(&error), &format!("invalid pods list: kind `{kind}`"))
+        })?;
+        let pods = vec![take_in(&document.value, pod, source, node)?];
+        warn_of_more(&document, source);
+        return Ok(pods);
     }
-    let items = document.get("items").and_then(Value::as_array).context("the PodList has no `items`")?;
+    let items = document.value.get("items").and_then(Value::as_array).context("the PodList has no `items`")?;
     let pods = items.iter().enumerate().map(|(index, item)| {
-        let mut item = item.clone();
-        // the items of a list need not say what they are
-        if let Value::Object(fields) = &mut item {
-            fields.entry("apiVersion").or_insert_with(|| "v1".into());
-            fields.entry("kind").or_insert_with(|| "Pod".into());
-        }
-        let (written, pod) = parse(&item.to_string()).with_context(|| format!("items[{index}]"))?;
+        let (written, pod) = document::of_item(item).with_context(|| format!("items[{index}]"))?;
         take_in(&written, pod, source, node).with_context(|| format!("items[{index}]"))
     });
-    pods.collect()
+    let pods = pods.collect::<Result<_>>()?;
+    warn_of_more(&document, source);
+    Ok(pods)
 }
 
-fn text_of(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).context("it is not UTF-8 text")
+fn warn_of_more(document: &Document, source: &Origin) {
+    if document.is_first_of_many {
+        tracing::warn!("`{source}` holds several YAML documents: only the first one counts");
+    }
 }
 
 fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> Result<Pod> {
@@ -389,44 +406,6 @@ fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> R
         anyhow::bail!("{}", refused.join(", "));
     }
     convert::pod(&pod, spec, revision, source)
-}
-
-/// The text as written, and as the API understands it.
-fn parse(text: &str) -> Result<(Value, api::Pod)> {
-    if text.trim_start().starts_with('{')
-        && let Ok(written) = serde_json::from_str::<Value>(text)
-    {
-        // JSON may be indented by tabs, YAML may not
-        return understood(written, &serde_json::from_str::<Value>(text)?.to_string());
-    }
-    understood(document(text)?, text)
-}
-
-/// The one document that a text may hold.
-fn document(text: &str) -> Result<Value> {
-    let options = serde_yaml::options! { legacy_octal_numbers: true, with_snippet: false };
-    let mut documents: Vec<Value> = serde_yaml::from_multiple_with_options(text, options).context("not YAML")?;
-    documents.retain(|document| !document.is_null());
-    match documents.len() {
-        0 => anyhow::bail!("it is empty"),
-        1 => Ok(documents.remove(0)),
-        count => anyhow::bail!("it holds {count} documents; a manifest is one pod"),
-    }
-}
-
-fn understood(written: Value, text: &str) -> Result<(Value, api::Pod)> {
-    let is_text = |field: &str, value: &str| written.get(field).and_then(Value::as_str) == Some(value);
-    if !is_text("kind", "Pod") || !is_text("apiVersion", "v1") {
-        let field = |name: &str| written.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
-        anyhow::bail!("it is no pod: kind `{}`, apiVersion `{}`", field("kind"), field("apiVersion"));
-    }
-    let options = serde_yaml::options! { legacy_octal_numbers: true, with_snippet: false };
-    let pod = serde_yaml::from_multiple_with_options::<api::Pod>(text, options)
-        .context("it is no valid pod")?
-        .into_iter()
-        .next()
-        .context("it is empty")?;
-    Ok((written, pod))
 }
 
 /// `amount` of a unit (`m` or none) in units of `divisor`, rounded up, for a resourceFieldRef.

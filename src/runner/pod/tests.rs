@@ -107,11 +107,20 @@ fn a_fixed_uid_is_kept_and_the_revision_still_changes() {
 #[test]
 fn what_is_wrong_is_said_in_full() {
     for (text, expected) in [
-        (String::new(), "it is empty"),
-        ("# nothing".to_owned(), "it is empty"),
-        ("a: b".to_owned(), "it is no pod: kind `none`, apiVersion `none`"),
-        (ETCD.replace("kind: Pod", "kind: List"), "it is no pod: kind `List`, apiVersion `v1`"),
-        (format!("{ETCD}\n---\n{ETCD}"), "it holds 2 documents; a manifest is one pod"),
+        (String::new(), "couldn't parse as pod(it is empty), please check config file"),
+        ("# nothing".to_owned(), "couldn't parse as pod(it is empty), please check config file"),
+        (
+            "a: b".to_owned(),
+            "couldn't parse as pod(invalid pod: kind `none`, apiVersion `none`), please check config file",
+        ),
+        (
+            ETCD.replace("kind: Pod", "kind: List"),
+            "couldn't parse as pod(invalid pod: kind `List`, apiVersion `v1`), please check config file",
+        ),
+        (
+            format!("a: b\n---\n{ETCD}"),
+            "couldn't parse as pod(invalid pod: kind `none`, apiVersion `none`), please check config file",
+        ),
         (ETCD.replace("  name: etcd\n  namespace", "  namespace"), "invalid pod: name is needed for the pod"),
         (
             ETCD.replace("    image: registry.k8s.io/etcd:3.6.5-0\n", ""),
@@ -145,7 +154,27 @@ fn what_is_wrong_is_said_in_full() {
     ] {
         assert_eq!(reason(&text), expected);
     }
-    assert!(reason("a: [").starts_with("not YAML: "), "{}", reason("a: ["));
-    let typed = reason(&ETCD.replace("hostNetwork: true", "hostNetwork: [1]"));
-    assert!(typed.starts_with("it is no valid pod: ") && typed.contains("line "), "{typed}");
+    for (text, cause) in [
+        ("a: [".to_owned(), "not YAML: "),
+        (ETCD.replace("hostNetwork: true", "hostNetwork: [1]"), "it is no valid pod: "),
+    ] {
+        let reason = reason(&text);
+        let inner = reason.strip_prefix("couldn't parse as pod(").unwrap();
+        let inner = inner.strip_suffix("), please check config file").unwrap();
+        assert!(inner.starts_with(cause) && inner.contains("line "), "{reason}");
+    }
+}
+
+#[test]
+fn the_first_of_several_documents_counts() {
+    let base = read(ETCD).unwrap();
+    let other = ETCD.replace("--name=node", "--name=other");
+    for text in [
+        format!("{ETCD}---\n{other}"),
+        format!("---\n# nothing\n---\n{ETCD}---\n"),
+        format!("{ETCD}---\nkind: Service\n"),
+        format!("{ETCD}...\n---\n}} no YAML"),
+    ] {
+        assert_eq!(read(&text).unwrap(), base, "{text}");
+    }
 }

@@ -114,9 +114,12 @@ async fn one_bad_item_spoils_the_list_and_is_told() {
     let mut reader = server.reader(&[]);
     for (body, reason) in [
         (format!(r#"{{"apiVersion":"v1","kind":"PodList","items":[{},{{"spec":{{}}}}]}}"#, pod("a")), "items[1]: "),
-        (format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, pod("a")), "it is no pod: kind `List`"),
+        (
+            format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, pod("a")),
+            "couldn't parse as single (invalid pod: kind `List`, apiVersion `v1`) or multiple pods (invalid pods list: ",
+        ),
         (r#"{"apiVersion":"v1","kind":"PodList"}"#.to_owned(), "the PodList has no `items`"),
-        ("{".to_owned(), "not YAML: "),
+        ("{".to_owned(), "couldn't parse as single (not YAML: "),
     ] {
         server.says("200 OK", "", &body);
         let scan = reader.ask().await.unwrap().unwrap();
