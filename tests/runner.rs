@@ -4,6 +4,7 @@
 mod double;
 mod kills;
 mod order;
+mod probes;
 mod url;
 
 use std::fs;

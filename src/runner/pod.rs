@@ -311,9 +311,19 @@ pub struct Probe {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Check {
-    Exec { command: Vec<String> },
+    Exec {
+        command: Vec<String>,
+    },
     Http(HttpGet),
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// On the pod's address; the empty service is the server as a whole.
+    Grpc {
+        port: u16,
+        service: String,
+    },
 }
 
 /// `host` empty: the node's address.

@@ -4,6 +4,7 @@
 //! once, or when the initial delay since the container's start is over; the next ones keep the period from there.
 
 pub mod exec;
+mod grpc;
 pub(crate) mod http;
 pub mod tally;
 pub mod tcp;
@@ -118,7 +119,7 @@ impl<'a, R: Runtime> Checker<'a, R> {
                 let known = env::literals(&subject.pod.containers[subject.tag.container]);
                 command = words.iter().map(|word| env::expand(word, &known)).collect();
             }
-            Check::Tcp { .. } => {}
+            Check::Tcp { .. } | Check::Grpc { .. } => {}
         }
         Checker { subject, probe, http, command }
     }
@@ -144,6 +145,9 @@ impl<'a, R: Runtime> Checker<'a, R> {
             Check::Tcp { host, port } => {
                 let node_ip = self.subject.site.node.ip.to_string();
                 tcp::connects(if host.is_empty() { &node_ip } else { host }, *port, timeout).await
+            }
+            Check::Grpc { port, service } => {
+                grpc::serves(&self.subject.site.node.ip.to_string(), *port, service, timeout).await
             }
             Check::Exec { .. } => {
                 exec::succeeds(&self.subject.site.runtime, &self.subject.live.id, &self.command, timeout).await

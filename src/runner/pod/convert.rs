@@ -261,23 +261,39 @@ fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityCon
     }
 }
 
+/// Every field by name: one that a later API adds is not passed over.
 fn probe(probe: &api::Probe, container: &api::Container) -> Result<Probe> {
-    let check = if let Some(http) = &probe.http_get {
-        Check::Http(http_get(http, container)?)
-    } else if let Some(tcp) = &probe.tcp_socket {
+    let api::Probe {
+        exec,
+        failure_threshold,
+        grpc,
+        http_get,
+        initial_delay_seconds,
+        period_seconds,
+        success_threshold,
+        tcp_socket,
+        termination_grace_period_seconds,
+        timeout_seconds,
+    } = probe;
+    let check = if let Some(http) = http_get {
+        Check::Http(self::http_get(http, container)?)
+    } else if let Some(tcp) = tcp_socket {
         Check::Tcp { host: tcp.host.clone().unwrap_or_default(), port: port(&tcp.port, container)? }
+    } else if let Some(grpc) = grpc {
+        let port = port(&IntOrString::Int(grpc.port), container)?;
+        Check::Grpc { port, service: grpc.service.clone().unwrap_or_default() }
     } else {
-        let exec = probe.exec.as_ref().context("a probe without a handler")?;
+        let exec = exec.as_ref().context("a probe without a handler")?;
         Check::Exec { command: exec.command.clone().unwrap_or_default() }
     };
     Ok(Probe {
         check,
-        initial_delay: seconds(probe.initial_delay_seconds.unwrap_or(0)),
-        period: seconds(probe.period_seconds.unwrap_or(10)),
-        timeout: seconds(probe.timeout_seconds.unwrap_or(1)),
-        success_threshold: probe.success_threshold.unwrap_or(1).unsigned_abs(),
-        failure_threshold: probe.failure_threshold.unwrap_or(3).unsigned_abs(),
-        grace: probe.termination_grace_period_seconds.map(seconds),
+        initial_delay: seconds(initial_delay_seconds.unwrap_or(0)),
+        period: seconds(period_seconds.unwrap_or(10)),
+        timeout: seconds(timeout_seconds.unwrap_or(1)),
+        success_threshold: success_threshold.unwrap_or(1).unsigned_abs(),
+        failure_threshold: failure_threshold.unwrap_or(3).unsigned_abs(),
+        grace: termination_grace_period_seconds.map(seconds),
     })
 }
 

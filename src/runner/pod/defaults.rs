@@ -99,6 +99,9 @@ fn default_probe(probe: &mut Probe) {
     unless_set(&mut probe.failure_threshold, 3);
     probe.initial_delay_seconds.get_or_insert(0);
     probe.http_get.iter_mut().for_each(default_http_get);
+    if let Some(grpc) = &mut probe.grpc {
+        grpc.service.get_or_insert_default();
+    }
 }
 
 fn default_http_get(get: &mut HTTPGetAction) {

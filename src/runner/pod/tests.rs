@@ -67,6 +67,23 @@ fn a_kubeadm_manifest_is_read_with_its_defaults() {
 }
 
 #[test]
+fn a_grpc_probe_may_name_a_service() {
+    let with = |grpc: &str| {
+        let http = "httpGet: {host: 127.0.0.1, path: /livez, port: probe-port, scheme: HTTP}";
+        ETCD.replace(http, &format!("grpc: {{{grpc}}}"))
+    };
+    for (grpc, service) in [("port: 2381", ""), ("port: 2381, service: a.B", "a.B")] {
+        let check = Check::Grpc { port: 2381, service: service.to_owned() };
+        assert_eq!(read(&with(grpc)).unwrap().containers[0].liveness.as_ref().unwrap().check, check);
+    }
+    assert_eq!(read(&with("port: 1")).unwrap().revision, read(&with("port: 1, service: \"\"")).unwrap().revision);
+    assert_eq!(
+        reason(&with("port: 65536")),
+        "invalid pod: spec.containers[0].livenessProbe.grpc.port: Invalid value: 65536: must be between 1 and 65535"
+    );
+}
+
+#[test]
 fn the_revision_ignores_form_and_sees_content() {
     let base = read(ETCD).unwrap().revision;
     let same = [

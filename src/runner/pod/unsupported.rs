@@ -4,7 +4,7 @@
 //! somebody decides here what it means. A field bound to `_` is honoured elsewhere, or has no effect on a node [1.56].
 
 use k8s_openapi::api::core::v1::{
-    AppArmorProfile, Container, Lifecycle, LifecycleHandler, Pod, PodSecurityContext, PodSpec, Probe, SeccompProfile,
+    AppArmorProfile, Container, Lifecycle, LifecycleHandler, Pod, PodSecurityContext, PodSpec, SeccompProfile,
     SecurityContext, Volume, VolumeMount,
 };
 
@@ -180,17 +180,17 @@ impl Refused {
             image: _,
             image_pull_policy: _,
             lifecycle,
-            liveness_probe,
+            liveness_probe: _,
             name: _,
             ports: _,
-            readiness_probe,
+            readiness_probe: _,
             // a changed manifest is a new pod, never a resize [3.107]
             resize_policy: _,
             resources,
             restart_policy: _,
             restart_policy_rules,
             security_context,
-            startup_probe,
+            startup_probe: _,
             stdin,
             stdin_once: _,
             termination_message_path: _,
@@ -231,13 +231,6 @@ impl Refused {
         if let Some(context) = security_context {
             self.security(context, &format!("{path}.securityContext"));
         }
-        for (role, probe) in
-            [("startupProbe", startup_probe), ("livenessProbe", liveness_probe), ("readinessProbe", readiness_probe)]
-        {
-            if let Some(probe) = probe {
-                self.probe(probe, &format!("{path}.{role}"));
-            }
-        }
         for (index, mount) in volume_mounts.iter().flatten().enumerate() {
             self.mount(mount, &format!("{path}.volumeMounts[{index}]"));
         }
@@ -273,22 +266,6 @@ impl Refused {
         self.seccomp(seccomp_profile, path);
         self.field(se_linux_options.is_some(), &format!("{path}.seLinuxOptions"));
         self.field(windows_options.is_some(), &format!("{path}.windowsOptions"));
-    }
-
-    fn probe(&mut self, probe: &Probe, path: &str) {
-        let Probe {
-            exec: _,
-            failure_threshold: _,
-            grpc,
-            http_get: _,
-            initial_delay_seconds: _,
-            period_seconds: _,
-            success_threshold: _,
-            tcp_socket: _,
-            termination_grace_period_seconds: _,
-            timeout_seconds: _,
-        } = probe;
-        self.field(grpc.is_some(), &format!("{path}.grpc"));
     }
 
     fn mount(&mut self, mount: &VolumeMount, path: &str) {
@@ -375,10 +352,6 @@ mod tests {
             (
                 json!({"containers": [{"name": "c", "lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}]}),
                 "`spec.containers[0].lifecycle.preStop.tcpSocket` is not supported",
-            ),
-            (
-                json!({"containers": [{"name": "c", "readinessProbe": {"grpc": {"port": 1}}}]}),
-                "`spec.containers[0].readinessProbe.grpc` is not supported",
             ),
             (
                 json!({"containers": [{"name": "c", "securityContext": {"seccompProfile": {"type": "Localhost"}}}]}),

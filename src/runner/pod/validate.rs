@@ -223,13 +223,8 @@ impl Found {
 
     fn probe(&mut self, probe: &Option<Probe>, path: &str, container: &Container, is_readiness: bool) {
         let Some(probe) = probe else { return };
-        let handlers = [
-            probe.exec.is_some(),
-            probe.http_get.is_some(),
-            probe.tcp_socket.is_some(),
-            // counted, so that its refusal is the only one
-            probe.grpc.is_some(),
-        ];
+        let handlers =
+            [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
         let count = handlers.into_iter().filter(|is_set| *is_set).count();
         self.unless(count == 1, path, || "Required value: must specify exactly one handler".to_owned());
         let numbers = [
@@ -267,6 +262,9 @@ impl Found {
         }
         if let Some(tcp) = &probe.tcp_socket {
             self.port(&tcp.port, &format!("{path}.tcpSocket.port"), container);
+        }
+        if let Some(grpc) = &probe.grpc {
+            self.port(&IntOrString::Int(grpc.port), &format!("{path}.grpc.port"), container);
         }
         if let Some(exec) = &probe.exec {
             let is_empty = exec.command.as_ref().is_none_or(Vec::is_empty);

@@ -176,12 +176,7 @@ fn request_headers(given: &[(String, String)], agent: Agent) -> HeaderMap {
             headers.append(name, value);
         }
     }
-    let agent = match agent {
-        Agent::Probe => "kube-probe",
-        Agent::Lifecycle => "kube-lifecycle",
-    };
-    let version = k8s_minor();
-    let defaults = [(USER_AGENT, format!("{agent}/1.{version}")), (ACCEPT, "*/*".to_owned())];
+    let defaults = [(USER_AGENT, user_agent(agent)), (ACCEPT, "*/*".to_owned())];
     for (name, value) in defaults {
         match headers.get(&name) {
             Some(given) if given.is_empty() => {
@@ -198,8 +193,12 @@ fn request_headers(given: &[(String, String)], agent: Agent) -> HeaderMap {
     headers
 }
 
-fn k8s_minor() -> u64 {
-    *crate::release::SUPPORTED_MINORS.end()
+pub(super) fn user_agent(agent: Agent) -> String {
+    let agent = match agent {
+        Agent::Probe => "kube-probe",
+        Agent::Lifecycle => "kube-lifecycle",
+    };
+    format!("{agent}/1.{}", crate::release::SUPPORTED_MINORS.end())
 }
 
 /// One key exchange, the cheapest that every Go server takes: nothing secret goes over these connections.
