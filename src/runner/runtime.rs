@@ -12,7 +12,9 @@ pub mod spec;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -236,6 +238,43 @@ pub struct ExecOutput {
     pub output: Vec<u8>,
 }
 
+/// Which streams a client of a process wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamOptions {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    /// The process gets a terminal; its output and its errors are then one stream, `stdout`.
+    pub tty: bool,
+}
+
+/// A process and the ends of its streams that were asked for. To drop it lets go of the streams; the process goes on.
+pub struct Session {
+    /// To close it is the end of the process's input, but with a terminal, whose end is a character.
+    pub stdin: Option<OwnedFd>,
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+    /// The terminal's own end, for its size; the streams are copies of it.
+    pub terminal: Option<OwnedFd>,
+    /// The exit code, 128 + signal where a signal ended the process.
+    pub exit: Pin<Box<dyn Future<Output = RuntimeResult<i32>> + Send>>,
+}
+
+/// What a container uses, as the kernel counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerStats {
+    /// The container's.
+    pub id: String,
+    pub taken_at: Timestamp,
+    /// Nanoseconds of CPU time since the container began.
+    pub cpu_usage: u64,
+    /// Bytes, with the page cache.
+    pub memory_usage: u64,
+    /// Bytes, without the page cache that has not been used lately.
+    pub memory_working_set: u64,
+    pub pids: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageStatus {
     /// `sha256:…`
@@ -279,7 +318,37 @@ pub trait Runtime: Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = RuntimeResult<ExecOutput>> + Send;
 
+    /// Runs a command in a container; it goes on when nobody is left to talk with.
+    fn exec(
+        &self,
+        _id: &str,
+        _command: &[String],
+        _streams: StreamOptions,
+    ) -> impl Future<Output = RuntimeResult<Session>> + Send {
+        async { Err(unavailable("exec")) }
+    }
+    /// The streams of the container's own process, from now on.
+    fn attach(&self, _id: &str, _streams: StreamOptions) -> impl Future<Output = RuntimeResult<Session>> + Send {
+        async { Err(unavailable("attach")) }
+    }
+    /// A connection to `localhost:port` of the sandbox's network.
+    fn port_forward(
+        &self,
+        _sandbox: &str,
+        _port: u16,
+    ) -> impl Future<Output = RuntimeResult<std::net::TcpStream>> + Send {
+        async { Err(unavailable("port-forward")) }
+    }
+    /// Of every container that runs.
+    fn list_container_stats(&self) -> impl Future<Output = RuntimeResult<Vec<ContainerStats>>> + Send {
+        async { Err(unavailable("statistics")) }
+    }
+
     fn image_status(&self, image: &str) -> impl Future<Output = RuntimeResult<Option<ImageStatus>>> + Send;
     /// Fetches the image unless a concurrent pull of the same already does.
     fn pull_image(&self, image: &str) -> impl Future<Output = RuntimeResult<ImageStatus>> + Send;
+}
+
+fn unavailable(verb: &str) -> RuntimeError {
+    RuntimeError::Other(anyhow::anyhow!("this runtime has no {verb}"))
 }
