@@ -12,6 +12,7 @@ use crate::runner::node::Node;
 use crate::runner::pod::{Medium, Pod};
 use crate::runner::resources;
 
+/// On the disk.
 const MODE: u32 = 0o777;
 
 pub(super) fn prepare(directory: &Path, medium: Medium, size_limit: Option<i64>, pod: &Pod, node: &Node) -> Result<()> {
@@ -24,12 +25,14 @@ pub(super) fn prepare(directory: &Path, medium: Medium, size_limit: Option<i64>,
     if medium == Medium::Memory && !is_mounted()? {
         mount::tmpfs(directory, &format!("size={}", size(size_limit, pod, node)))
             .with_context(|| format!("cannot mount a tmpfs at `{}`", directory.display()))?;
-    } else if !is_new {
+        // its root has the kernel's mode, 1777
+    } else if is_new {
+        fs::set_permissions(directory, fs::Permissions::from_mode(MODE))
+            .with_context(|| format!("cannot set the mode of `{}`", directory.display()))?;
+    } else {
         // what the pod has made of it stays
         return Ok(());
     }
-    fs::set_permissions(directory, fs::Permissions::from_mode(MODE))
-        .with_context(|| format!("cannot set the mode of `{}`", directory.display()))?;
     ownership::apply(directory, pod.fs_group, ownership::Access::Writable)
 }
 
@@ -55,8 +58,8 @@ mod tests {
         for (name, medium, pod, mode, group) in [
             ("disk", Medium::Disk, &pod, 0o777, 0),
             ("disk of a group", Medium::Disk, &grouped, 0o2777, 4242),
-            ("memory", Medium::Memory, &pod, 0o777, 0),
-            ("memory of a group", Medium::Memory, &grouped, 0o2777, 4242),
+            ("memory", Medium::Memory, &pod, 0o1777, 0),
+            ("memory of a group", Medium::Memory, &grouped, 0o3777, 4242),
         ] {
             let volume = directory.path().join(name);
             for _ in 0..2 {
