@@ -5,5 +5,8 @@
 mod case;
 mod confinement;
 mod lifecycle;
+mod node;
 mod output;
 mod recovery;
+mod variables;
+mod volumes;

@@ -9,9 +9,14 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
+/// As [`read`], and what is no UTF-8 replaced.
+pub fn read_text(root: &Path, path: &Path, limit: u64) -> io::Result<Option<String>> {
+    Ok(read(root, path, limit)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 /// The content of a regular file of at most `limit` bytes, with `root` as the root of its path and of all symbolic
 /// links; `None` when there is no such file.
-pub fn read_text(root: &Path, path: &Path, limit: u64) -> io::Result<Option<String>> {
+pub fn read(root: &Path, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let root = File::open(root)?;
     // without O_NONBLOCK a named pipe would be waited for
     let file = match open(&root, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
@@ -25,7 +30,7 @@ pub fn read_text(root: &Path, path: &Path, limit: u64) -> io::Result<Option<Stri
     }
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Some(bytes))
 }
 
 /// Makes `path` and its missing parents as directories of mode 0755, with `root` as the root of all symbolic links.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::env;
+use super::env::{self, Files};
 use super::node::Node;
 use super::pod::{Container, Pod, SubPath, VolumeSource};
 use super::resources;
@@ -75,9 +75,16 @@ fn labels(pod: &Pod) -> BTreeMap<String, String> {
 }
 
 /// `Err` in the kubelet's words, for the reason `CreateContainerConfigError` [3.43].
-pub fn config(pod: &Pod, index: usize, attempt: u32, node: &Node, layout: &Layout) -> Result<ContainerConfig, String> {
+pub fn config(
+    pod: &Pod,
+    index: usize,
+    attempt: u32,
+    files: &Files,
+    node: &Node,
+    layout: &Layout,
+) -> Result<ContainerConfig, String> {
     let container = &pod.containers[index];
-    let env = env::variables(pod, container, node)?;
+    let env = env::variables(pod, container, node, files)?;
     let expanded = |words: &[String]| words.iter().map(|word| env::expand(word, &env)).collect();
     let mut mounts = Vec::new();
     for mount in &container.mounts {
@@ -141,7 +148,7 @@ fn sub_path_place(layout: &Layout, pod: &Pod, container: &Container, index: usiz
 }
 
 /// The parts of volumes that a container mounts by a subPath; `Err` in the kubelet's words [4.62].
-pub fn sub_paths(pod: &Pod, index: usize, node: &Node, layout: &Layout) -> Result<Vec<Part>, String> {
+pub fn sub_paths(pod: &Pod, index: usize, files: &Files, node: &Node, layout: &Layout) -> Result<Vec<Part>, String> {
     let container = &pod.containers[index];
     let mut parts = Vec::new();
     for (index, mount) in container.mounts.iter().enumerate() {
@@ -149,7 +156,7 @@ pub fn sub_paths(pod: &Pod, index: usize, node: &Node, layout: &Layout) -> Resul
             None => continue,
             Some(SubPath::Plain(path)) => path.clone(),
             Some(SubPath::Expression(text)) => {
-                let known = env::variables(pod, container, node)?;
+                let known = env::variables(pod, container, node, files)?;
                 let unknown = env::unknown(text, &known);
                 if !unknown.is_empty() {
                     return Err(format!("missing value for {}", unknown.join(", ")));
@@ -215,8 +222,8 @@ mod tests {
         let mut parts = |path: SubPath| {
             pod.containers[0].mounts = vec![VolumeMount { sub_path: Some(path), ..mounted_at("/x") }];
             let (node, layout) = (testing::node(), Layout::new("/srv/a"));
-            let config = config(&pod, 0, 0, &node, &layout).unwrap();
-            (config.mounts[0].host_path.clone(), sub_paths(&pod, 0, &node, &layout))
+            let config = config(&pod, 0, 0, &Files::new(), &node, &layout).unwrap();
+            (config.mounts[0].host_path.clone(), sub_paths(&pod, 0, &Files::new(), &node, &layout))
         };
         let place = PathBuf::from("/srv/a/var/lib/bootstrap/pods/uid-a/volume-subpaths/a/0");
         let part = |path: &str| Part {
@@ -255,7 +262,7 @@ mod tests {
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
         let node = testing::node();
-        let config = config(&pod, 0, 3, &node, &Layout::new("/srv/a")).unwrap();
+        let config = config(&pod, 0, 3, &Files::new(), &node, &Layout::new("/srv/a")).unwrap();
         assert_eq!(config.command, ["etcd", "--url=http://node:1"]);
         let value = |name: &str| config.env.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!((value("NODE"), value("MEMORY"), value("CPU")), ("node", "1024", "2"));
@@ -273,7 +280,7 @@ mod tests {
         container.mounts = vec![mounted_at("/dev/termination-log")];
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
-        let config = config(&pod, 0, 0, &testing::node(), &Layout::default()).unwrap();
+        let config = config(&pod, 0, 0, &Files::new(), &testing::node(), &Layout::default()).unwrap();
         let targets: Vec<_> = config.mounts.iter().map(|mount| mount.container_path.to_str().unwrap()).collect();
         assert_eq!(targets, ["/dev/termination-log", "/etc/hosts"]);
         assert_eq!(config.mounts[0].host_path, Path::new("/x"));

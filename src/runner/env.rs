@@ -1,10 +1,23 @@
 //! PURE: a container's variables: literals, fields of its pod, its resources, and `$(NAME)` in all of them [3.G].
 
+pub mod file;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use super::node::Node;
 use super::pod::{Container, EnvValue, Pod, divided};
 
+/// What stands in files of variables, by volume and path; what is not there is missing.
+pub type Files = BTreeMap<(String, PathBuf), String>;
+
 /// The variables in their final form, each name once, and `Err` with the kubelet's reason when a field has no value.
-pub fn variables(pod: &Pod, container: &Container, node: &Node) -> Result<Vec<(String, String)>, String> {
+pub fn variables(
+    pod: &Pod,
+    container: &Container,
+    node: &Node,
+    files: &Files,
+) -> Result<Vec<(String, String)>, String> {
     let mut known: Vec<(String, String)> = Vec::new();
     for variable in &container.env {
         let value = match &variable.value {
@@ -13,12 +26,29 @@ pub fn variables(pod: &Pod, container: &Container, node: &Node) -> Result<Vec<(S
             EnvValue::Resource { container, resource, divisor } => {
                 self::resource(container, resource, divisor, pod, node)?
             }
+            EnvValue::FileKey { volume, path, key, optional } => {
+                let file = files.get(&(volume.clone(), path.clone()));
+                match file.map(|text| file::value(text, key)).transpose() {
+                    Ok(found) => match found.flatten() {
+                        Some(value) => value,
+                        None if *optional => continue,
+                        None if file.is_none() => return Err(NO_ENV_FILE.to_owned()),
+                        None => {
+                            let path = path.display();
+                            return Err(format!("environment variable key \"{key}\" not found in file \"{path}\""));
+                        }
+                    },
+                    Err(cause) => return Err(format!("{NO_ENV_FILE}: {cause}")),
+                }
+            }
         };
         known.retain(|(name, _)| *name != variable.name);
         known.push((variable.name.clone(), value));
     }
     Ok(known)
 }
+
+const NO_ENV_FILE: &str = "couldn't parse env file";
 
 /// The literal variables alone, as exec probes see them [5.20].
 pub fn literals(container: &Container) -> Vec<(String, String)> {
@@ -146,6 +176,7 @@ fn amount(resource: &str, container: &str, pod: &Pod, node: &Node) -> Option<Amo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::pod::EnvVar;
 
     #[test]
     fn references_are_expanded_as_the_kubelet_does() {
@@ -169,5 +200,41 @@ mod tests {
     fn only_fields_that_need_no_api_are_known() {
         assert!(is_field("metadata.labels['a/b']") && is_field("status.hostIP"));
         assert!(!is_field("metadata.labels") && !is_field("status.phase") && !is_field("metadata.labels[a]"));
+    }
+
+    #[test]
+    fn variables_come_from_files_in_their_order() {
+        let mut pod = crate::runner::testing::pod("a");
+        let from = |key: &str, path: &str, optional| EnvVar {
+            name: key.to_owned(),
+            value: EnvValue::FileKey { volume: "v".into(), path: path.into(), key: key.into(), optional },
+        };
+        let literal =
+            |name: &str, text: &str| EnvVar { name: name.to_owned(), value: EnvValue::Literal(text.to_owned()) };
+        let files = Files::from([
+            (("v".to_owned(), "good".into()), "A='1'\nEMPTY=''".to_owned()),
+            (("v".to_owned(), "bad".into()), "A=1".to_owned()),
+        ]);
+        let mut variables = |env: Vec<EnvVar>| {
+            pod.containers[0].env = env;
+            variables(&pod, &pod.containers[0], &crate::runner::testing::node(), &files)
+        };
+        let found = variables(vec![
+            literal("BEFORE", "$(A)"),
+            from("A", "good", false),
+            from("B", "good", true),
+            from("C", "absent", true),
+            from("EMPTY", "good", false),
+            literal("AFTER", "$(A)$(B)"),
+        ]);
+        let expected = [("BEFORE", "$(A)"), ("A", "1"), ("EMPTY", ""), ("AFTER", "1$(B)")];
+        assert_eq!(found, Ok(expected.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()));
+        for (variable, words) in [
+            (from("B", "good", false), "environment variable key \"B\" not found in file \"good\""),
+            (from("A", "absent", false), "couldn't parse env file"),
+            (from("A", "bad", true), "couldn't parse env file: line 1: the value is not in single quotes"),
+        ] {
+            assert_eq!(variables(vec![variable]), Err(words.to_owned()));
+        }
     }
 }

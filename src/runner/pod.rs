@@ -260,6 +260,8 @@ pub enum EnvValue {
     Field(String),
     /// A resourceFieldRef, such as `limits.memory` of a container.
     Resource { container: String, resource: String, divisor: String },
+    /// A fileKeyRef: a line of a file in an emptyDir volume, read when the container starts. `path` is relative.
+    FileKey { volume: String, path: PathBuf, key: String, optional: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

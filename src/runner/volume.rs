@@ -6,6 +6,7 @@
 
 mod downward;
 mod empty_dir;
+pub mod env_file;
 mod host_path;
 mod ownership;
 pub mod sub_path;

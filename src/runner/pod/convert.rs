@@ -185,6 +185,13 @@ fn env(variable: &api::EnvVar, container: &api::Container) -> EnvVar {
         EnvValue::Field(field.field_path.clone())
     } else if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
         resource_value(resource, &container.name)
+    } else if let Some(file) = from.and_then(|from| from.file_key_ref.as_ref()) {
+        EnvValue::FileKey {
+            volume: file.volume_name.clone(),
+            path: PathBuf::from(&file.path),
+            key: file.key.clone(),
+            optional: file.optional == Some(true),
+        }
     } else {
         EnvValue::Literal(variable.value.clone().unwrap_or_default())
     };

@@ -174,7 +174,7 @@ impl Refused {
         let Container {
             args: _,
             command: _,
-            env,
+            env: _,
             // only references can stand here [1.73]
             env_from,
             image: _,
@@ -201,10 +201,6 @@ impl Refused {
             working_dir: _,
         } = container;
         self.field(any(env_from), &format!("{path}.envFrom"));
-        for (index, variable) in env.iter().flatten().enumerate() {
-            let is_file = variable.value_from.as_ref().is_some_and(|source| source.file_key_ref.is_some());
-            self.field(is_file, &format!("{path}.env[{index}].valueFrom.fileKeyRef"));
-        }
         if let Some(lifecycle) = lifecycle {
             self.lifecycle(lifecycle, &format!("{path}.lifecycle"));
         }

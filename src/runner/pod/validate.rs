@@ -11,7 +11,9 @@ mod volumes;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe, ResourceFieldSelector, ResourceRequirements};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVarSource, Pod, PodSpec, Probe, ResourceFieldSelector, ResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
@@ -51,6 +53,19 @@ fn is_subdomain(name: &str) -> bool {
 
 fn has_parent_step(path: &str) -> bool {
     path.split('/').any(|part| part == "..")
+}
+
+/// How many sources a variable has.
+fn sources_of(from: &EnvVarSource) -> usize {
+    let EnvVarSource { config_map_key_ref, field_ref, file_key_ref, resource_field_ref, secret_key_ref } = from;
+    let all = [
+        config_map_key_ref.is_some(),
+        field_ref.is_some(),
+        file_key_ref.is_some(),
+        resource_field_ref.is_some(),
+        secret_key_ref.is_some(),
+    ];
+    all.into_iter().filter(|is_set| *is_set).count()
 }
 
 struct Found(Vec<String>);
@@ -114,6 +129,7 @@ impl Found {
             self.lifecycle(container, &path, spec);
         }
         self.ports(spec);
+        self.file_key_volumes(spec);
     }
 
     fn resource_field(&mut self, of: &ResourceFieldSelector, path: &str, containers: &[&str]) {
@@ -151,14 +167,16 @@ impl Found {
         self.one_of(&container.termination_message_policy, &format!("{path}.terminationMessagePolicy"), &policies);
         for (index, variable) in container.env.iter().flatten().enumerate() {
             let path = format!("{path}.env[{index}]");
-            let is_name = !variable.name.is_empty()
-                && variable.name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'=');
+            let is_name = env::file::is_name(&variable.name);
             self.unless(is_name, &format!("{path}.name"), || format!("Invalid value: `{}`", variable.name));
             let literal = variable.value.as_deref().is_some_and(|value| !value.is_empty());
             self.unless(!(literal && variable.value_from.is_some()), &format!("{path}.valueFrom"), || {
                 "Invalid value: may not be specified when `value` is not empty".to_owned()
             });
             let from = variable.value_from.as_ref();
+            self.unless(from.is_none_or(|from| sources_of(from) == 1), &format!("{path}.valueFrom"), || {
+                "Invalid value: must specify exactly one source".to_owned()
+            });
             if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
                 let field = field.field_path.as_str();
                 self.unless(env::is_field(field), &format!("{path}.valueFrom.fieldRef.fieldPath"), || {
@@ -167,6 +185,9 @@ impl Found {
             }
             if let Some(of) = from.and_then(|from| from.resource_field_ref.as_ref()) {
                 self.resource_field(of, &format!("{path}.valueFrom.resourceFieldRef"), containers);
+            }
+            if let Some(file) = from.and_then(|from| from.file_key_ref.as_ref()) {
+                self.file_key(file, &format!("{path}.valueFrom.fileKeyRef"), volumes);
             }
         }
         self.mounts(container, path, volumes);

@@ -45,6 +45,9 @@ pub(super) fn payload(files: &[VolumeFile], pod: &Pod, node: &Node) -> std::resu
             EnvValue::Resource { container, resource, divisor } => {
                 env::resource(container, resource, divisor, pod, node)?
             }
+            EnvValue::FileKey { .. } => {
+                return Err("a file of a volume cannot come from a file of variables".to_owned());
+            }
         };
         Ok(File { path: file.path.clone(), content, mode: file.mode })
     };

@@ -132,7 +132,8 @@ mod tests {
             image_id: "sha256:0".to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
             state,
-            config: container::config(pod, 0, attempt, &testing::node(), &Layout::default()).unwrap(),
+            config: container::config(pod, 0, attempt, &Default::default(), &testing::node(), &Layout::default())
+                .unwrap(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::runner::hook;
 use crate::runner::logs;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::{Container, ContainerState, Exit, Runtime, RuntimeError};
-use crate::runner::volume::{self, sub_path};
+use crate::runner::volume::{self, env_file, sub_path};
 
 /// Between two tries to learn of a container's end.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
@@ -156,14 +156,19 @@ pub(super) async fn pull<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod) -> Eve
     }
 }
 
-pub(super) async fn start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, sandbox: &str) -> Event {
+pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<Pod>, sandbox: &str) -> Event {
     let failed = |reason, message| Event::StartFailed { tag, why: Why { reason, message }, dead: None };
     let spec = &pod.containers[tag.container];
-    let config = match container::config(pod, tag.container, tag.attempt, &site.node, &site.layout) {
+    let (there, own) = (Arc::clone(site), Arc::clone(pod));
+    let files = match blocking(move || env_file::read(&own, tag.container, &there.layout)).await {
+        Ok(files) => files,
+        Err(message) => return failed("CreateContainerConfigError", message),
+    };
+    let config = match container::config(pod, tag.container, tag.attempt, &files, &site.node, &site.layout) {
         Ok(config) => config,
         Err(message) => return failed("CreateContainerConfigError", message),
     };
-    let bound = match container::sub_paths(pod, tag.container, &site.node, &site.layout) {
+    let bound = match container::sub_paths(pod, tag.container, &files, &site.node, &site.layout) {
         Ok(parts) if parts.is_empty() => Ok(()),
         Ok(parts) => {
             let name = spec.name.clone();

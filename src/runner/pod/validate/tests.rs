@@ -157,3 +157,32 @@ fn a_volume_has_one_source() {
         assert_eq!(wrong(&[("/spec/volumes", volumes)]), expected);
     }
 }
+
+#[test]
+fn files_of_variables_lie_in_empty_dirs_of_the_pod() {
+    let key = |volume: &str, path: &str, key: &str| json!([{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": volume, "path": path, "key": key}}}]);
+    let path = "spec.containers[0].env[0].valueFrom.fileKeyRef";
+    let inside = "must be relative, without `..`, and not begin with `..`";
+    for (env, expected) in [
+        (key("own", "a/b", "A b"), vec![]),
+        (key("none", "a", "A"), vec![format!("{path}.volumeName: Not found: `none`")]),
+        (
+            key("host", "a", "A"),
+            vec![format!("{path}.volumeName: Invalid value: `host`: must be a volume of type emptyDir")],
+        ),
+        (key("own", "/a", "A"), vec![format!("{path}.path: Invalid value: `/a`: {inside}")]),
+        (key("own", "a/../b", "A"), vec![format!("{path}.path: Invalid value: `a/../b`: {inside}")]),
+        (
+            key("own", "", "A=1"),
+            vec![format!("{path}.path: Invalid value: ``: {inside}"), format!("{path}.key: Invalid value: `A=1`")],
+        ),
+        (
+            json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"},
+                "fileKeyRef": {"volumeName": "own", "path": "a", "key": "A"}}}]),
+            vec!["spec.containers[0].env[0].valueFrom: Invalid value: must specify exactly one source".to_owned()],
+        ),
+    ] {
+        let volumes = json!([{"name": "own", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/x"}}]);
+        assert_eq!(wrong(&[("/spec/volumes", volumes), ("/spec/containers/0/env", env.clone())]), expected, "{env}");
+    }
+}

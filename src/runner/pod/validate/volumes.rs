@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, FileKeySelector, PodSpec, Volume};
 
 use super::super::HostPathType;
 use super::super::quantity::Quantity;
 use super::{Found, has_parent_step, is_label};
 use crate::runner::env;
+
+/// Bytes.
+const LONGEST_KEY: usize = 128;
+
+/// The path of a file in a volume.
+fn is_inside(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with('/') && !has_parent_step(path) && !path.starts_with("..")
+}
 
 impl Found {
     /// The names of the pod's volumes.
@@ -73,8 +81,7 @@ impl Found {
 
     fn file<'a>(&mut self, file: &'a DownwardAPIVolumeFile, path: &str, spec: &PodSpec, paths: &mut BTreeSet<&'a str>) {
         let name = file.path.as_str();
-        let is_inside = !name.is_empty() && !name.starts_with('/') && !has_parent_step(name) && !name.starts_with("..");
-        self.unless(is_inside, &format!("{path}.path"), || {
+        self.unless(is_inside(name), &format!("{path}.path"), || {
             format!("Invalid value: `{name}`: must be relative, without `..`, and not begin with `..`")
         });
         self.unless(paths.insert(name), &format!("{path}.path"), || format!("Duplicate value: `{name}`"));
@@ -95,6 +102,36 @@ impl Found {
                 self.resource_field(resource, &path, &names);
             }
             _ => self.add(path, "Required value: one of fieldRef and resourceFieldRef".to_owned()),
+        }
+    }
+
+    /// Where a variable's value stands; the kind of its volume is told by [`Found::file_key_volumes`].
+    pub(super) fn file_key(&mut self, file: &FileKeySelector, path: &str, volumes: &BTreeSet<&str>) {
+        self.unless(volumes.contains(file.volume_name.as_str()), &format!("{path}.volumeName"), || {
+            format!("Not found: `{}`", file.volume_name)
+        });
+        self.unless(is_inside(&file.path), &format!("{path}.path"), || {
+            format!("Invalid value: `{}`: must be relative, without `..`, and not begin with `..`", file.path)
+        });
+        let is_key = env::file::is_name(&file.key) && file.key.len() <= LONGEST_KEY;
+        self.unless(is_key, &format!("{path}.key"), || format!("Invalid value: `{}`", file.key));
+    }
+
+    /// Files of variables may only lie in what belongs to the pod alone.
+    pub(super) fn file_key_volumes(&mut self, spec: &PodSpec) {
+        let is_other =
+            |name: &str| spec.volumes.iter().flatten().any(|volume| volume.name == name && volume.empty_dir.is_none());
+        let init = spec.init_containers.iter().flatten().map(|container| ("initContainers", container));
+        let regular = spec.containers.iter().map(|container| ("containers", container));
+        for (list, index, container) in
+            init.enumerate().chain(regular.enumerate()).map(|(at, (list, own))| (list, at, own))
+        {
+            for (variable, value) in container.env.iter().flatten().enumerate() {
+                let file = value.value_from.as_ref().and_then(|from| from.file_key_ref.as_ref());
+                let Some(file) = file.filter(|file| is_other(&file.volume_name)) else { continue };
+                let path = format!("spec.{list}[{index}].env[{variable}].valueFrom.fileKeyRef.volumeName");
+                self.add(&path, format!("Invalid value: `{}`: must be a volume of type emptyDir", file.volume_name));
+            }
         }
     }
 
