@@ -166,10 +166,21 @@ pub struct ExitStatus {
     pub signal: i32,
     /// The kubelet's: `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
-    /// Why in words where more is known: which probe failed, what the runtime said.
+    /// Why the runner ended it, in words: which probe or hook failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What the runtime said and what the container left as its last words, as the API shows it [3.51].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     pub finished_at: Timestamp,
+}
+
+impl ExitStatus {
+    /// Cause and message as one, for people; `None` when there is neither.
+    pub fn words(&self) -> Option<String> {
+        let words: Vec<_> = [&self.cause, &self.message].into_iter().flatten().map(|words| words.trim_end()).collect();
+        (!words.is_empty()).then(|| words.join(": "))
+    }
 }

@@ -314,7 +314,7 @@ async fn a_container_stopped_by_hand_comes_back() {
     client::call(&node.layout, Request::StopContainer { id: id.clone() }).await.unwrap();
     let pod = node.pod("a-n1", is_running).await;
     assert_eq!(pod.containers[0].restarts, 1);
-    assert_eq!(pod.containers[0].last_exit.as_ref().unwrap().message.as_deref(), Some("stopped by hand"));
+    assert_eq!(pod.containers[0].last_exit.as_ref().unwrap().cause.as_deref(), Some("stopped by hand"));
     let refused = client::call(&node.layout, Request::StopContainer { id }).await.unwrap_err();
     assert!(refused.to_string().starts_with("no container `"), "{refused}");
 }
@@ -376,7 +376,7 @@ async fn probes_hold_ready_back_and_end_what_is_not_alive() {
     node.runtime.until("the end", |runtime| !runtime.times("stop a 3s").is_empty()).await;
     let pod = node.pod("a-n1", |pod| pod.containers[0].restarts == 1).await;
     let last = pod.containers[0].last_exit.clone().unwrap();
-    assert_eq!(last.message.as_deref(), Some("Liveness probe failed: said so"));
+    assert_eq!(last.cause.as_deref(), Some("Liveness probe failed: said so"));
 }
 
 #[tokio::test(start_paused = true)]

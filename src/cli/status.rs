@@ -146,8 +146,8 @@ fn explanation(container: &ContainerStatus) -> Option<String> {
         ContainerState::Running { .. } | ContainerState::Terminated(_) => None,
     };
     let of_end = || {
-        let message = container.last_exit.as_ref().filter(|_| !container.ready)?.message.as_ref()?;
-        Some(format!("last exit: {}", message.trim_end()))
+        let words = container.last_exit.as_ref().filter(|_| !container.ready)?.words()?;
+        Some(format!("last exit: {words}"))
     };
     container.probe.clone().or(of_state).or_else(of_end)
 }
@@ -201,6 +201,7 @@ mod tests {
             exit_code: 137,
             signal: 9,
             reason: "OOMKilled".to_owned(),
+            cause: Some("Liveness probe failed".to_owned()),
             message: Some("gone\n".to_owned()),
             started_at: None,
             finished_at: at(940),
@@ -210,6 +211,9 @@ mod tests {
         let expected =
             ["etcd-n1", "etcd", "CrashLoopBackOff", "no", "3", "OOMKilled (signal 9) 60s ago", "in 10s", "a, wanted b"];
         assert_eq!(rows(&status, at(1000)), [expected]);
-        assert_eq!(explanation(&status.pods[0].containers[0]).as_deref(), Some("last exit: gone"));
+        assert_eq!(
+            explanation(&status.pods[0].containers[0]).as_deref(),
+            Some("last exit: Liveness probe failed: gone")
+        );
     }
 }

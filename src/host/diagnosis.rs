@@ -64,8 +64,8 @@ pub fn exit_words(exit: &ExitStatus) -> String {
         0 => format!("exit code {} ({})", exit.exit_code, exit.reason),
         signal => format!("end by signal {signal} ({})", exit.reason),
     };
-    if let Some(message) = &exit.message {
-        words.push_str(&format!(": {message}"));
+    if let Some(more) = exit.words() {
+        words.push_str(&format!(": {more}"));
     }
     words
 }
@@ -113,7 +113,7 @@ fn likely_cause(story: &Story) -> Option<&'static str> {
     if story.last_exit.as_ref().is_some_and(|exit| exit.reason == "OOMKilled") {
         return Some("it used more memory than it may: raise its limit, or give the machine more");
     }
-    let message = story.last_exit.as_ref().and_then(|exit| exit.message.as_deref()).unwrap_or_default();
+    let message = story.last_exit.as_ref().and_then(ExitStatus::words).unwrap_or_default();
     let text = format!("{}\n{message}\n{}", story.log.join("\n"), story.reason).to_lowercase();
     CAUSES.iter().find(|(sign, _)| text.contains(sign)).map(|(_, cause)| *cause)
 }

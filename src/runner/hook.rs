@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::pod::Hook;
-use super::probe::Outcome;
-use super::probe::http::{Agent, Client};
+use super::probe::http::{Agent, Called, Client};
 use super::runtime::Runtime;
 use super::worker::Site;
 use crate::error::chain_of;
@@ -26,9 +25,15 @@ pub async fn run<R: Runtime>(site: &Site<R>, container: &str, hook: &Hook, limit
             },
             Err(error) => Err(chain_of(&error.into())),
         },
-        Hook::Http(get) => match Client::new(get, &site.node.ip.to_string(), Agent::Lifecycle).get(limit).await {
-            Outcome::Success => Ok(()),
-            Outcome::Failure(message) | Outcome::Unknown(message) => Err(message),
+        Hook::Http(get) => match Client::new(get, &site.node.ip.to_string(), Agent::Lifecycle).call(limit).await? {
+            Called::AsAsked => Ok(()),
+            Called::InPlain => {
+                tracing::warn!(
+                    "container `{container}`: LifecycleHTTPFallback: request to HTTPS lifecycle hook got HTTP \
+                     response, retry with HTTP succeeded"
+                );
+                Ok(())
+            }
         },
         Hook::Sleep(duration) => {
             tokio::time::sleep(*duration.min(&limit)).await;

@@ -22,12 +22,15 @@ use super::pod::{Check, Pod, Probe};
 use super::runtime::Runtime;
 use super::worker::Site;
 use super::worker::machine::{Event, Live, Role, Tag};
+use super::worker::words::label;
 use tally::Tally;
 
 /// What came of one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Success,
+    /// A success that somebody should hear of.
+    Warning(String),
     /// Why, in words.
     Failure(String),
     /// The probe itself did not work: it counts as neither [5.7].
@@ -64,17 +67,28 @@ pub async fn run<R: Runtime>(subject: Subject<R>, events: UnboundedSender<Event>
     let mut ticker = tokio::time::interval_at(first(&subject, probe), probe.period);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tally = Tally::new(probe.success_threshold, probe.failure_threshold);
-    let mut failing = false;
+    let (mut failing, mut warned) = (false, false);
     loop {
         ticker.tick().await;
-        let outcome = match checker.attempt().await {
+        let outcome = checker.attempt().await;
+        let warns = matches!(outcome, Outcome::Warning(_));
+        let outcome = match outcome {
             Outcome::Success => Ok(()),
+            Outcome::Warning(message) => {
+                // when it begins, not each time
+                if !warned {
+                    let label = label(&subject.pod, tag.container);
+                    tracing::warn!("{label}: ProbeWarning: {} probe warning: {message}", role.name());
+                }
+                Ok(())
+            }
             Outcome::Failure(message) => Err(message),
             Outcome::Unknown(message) => {
                 tracing::warn!("{}: {} probe errored: {message}", spec.name, role.name());
                 continue;
             }
         };
+        warned = warns;
         let verdict = tally.record(outcome.is_ok());
         let is_over = match (role, verdict) {
             (Role::Startup, Some(_)) | (Role::Liveness, Some(false)) => true,

@@ -212,6 +212,14 @@ pub struct Exit {
     pub message: Option<String>,
 }
 
+impl Exit {
+    /// Adds what the container left as its termination message [3.51].
+    pub fn add_words(&mut self, words: Option<String>) {
+        let said: Vec<_> = [self.message.take(), words].into_iter().flatten().collect();
+        self.message = (!said.is_empty()).then(|| said.join(": "));
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerState {
     Created,

@@ -180,6 +180,7 @@ fn forgotten() -> ExitStatus {
         exit_code: 0,
         signal: 0,
         reason: "Completed".to_owned(),
+        cause: None,
         message: Some(FORGOTTEN.to_owned()),
         started_at: None,
         finished_at: Timestamp::UNIX_EPOCH,
@@ -187,13 +188,12 @@ fn forgotten() -> ExitStatus {
 }
 
 fn exit_status(ended: &Ended) -> ExitStatus {
-    let words: Vec<_> =
-        [&ended.cause, &ended.exit.message].into_iter().flatten().map(|words| words.trim_end()).collect();
     ExitStatus {
         exit_code: ended.exit.code,
         signal: ended.exit.signal,
         reason: exit_reason(&ended.exit, ended.started_at.is_some()).to_owned(),
-        message: (!words.is_empty()).then(|| words.join(": ")),
+        cause: ended.cause.clone(),
+        message: ended.exit.message.clone(),
         started_at: ended.started_at,
         finished_at: ended.exit.finished_at,
     }

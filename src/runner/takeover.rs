@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::container::{REVISION, promised_grace};
+use super::logs;
 use super::pod::{self, ContainerKind, Pod, RestartPolicy};
 use super::record::{self, Clock, Record};
 use super::runtime::{Container, ContainerState, PodSandbox, Runtime, SandboxState, SecurityContext};
@@ -22,6 +23,7 @@ use super::worker::words::cause;
 use super::worker::{Begin, Site};
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
+use crate::layout::Layout;
 
 /// For a pod of which neither manifest nor record tells another [2.30].
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -53,7 +55,7 @@ pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path, url: Opti
         sandboxes.sort_by_key(|sandbox| (sandbox.state == SandboxState::Ready, sandbox.created_at));
         let Some(sandbox) = sandboxes.pop() else { continue };
         strays.extend(sandboxes.into_iter().map(|stray| (of(&stray), stray)));
-        begins.push(begin(&sandbox, of(&sandbox), &scan, &records, clock));
+        begins.push(begin(&sandbox, of(&sandbox), &scan, &records, clock, &site.layout));
     }
     join_all(strays.iter().map(|(containers, stray)| end(site, stray, containers))).await;
     let begun = |pod: &Pod| begins.iter().filter_map(|begin| begin.state.current()).any(|other| other.uid == pod.uid);
@@ -64,7 +66,14 @@ pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path, url: Opti
     Ok(Found { begins, leftovers })
 }
 
-fn begin(sandbox: &PodSandbox, containers: Vec<Container>, scan: &Scan, records: &[Record], clock: Clock) -> Begin {
+fn begin(
+    sandbox: &PodSandbox,
+    mut containers: Vec<Container>,
+    scan: &Scan,
+    records: &[Record],
+    clock: Clock,
+    layout: &Layout,
+) -> Begin {
     let revision = sandbox.config.annotations.get(REVISION).map(String::as_str).unwrap_or_default();
     let is_of = |pod: &Pod| pod.revision == revision && pod.uid == sandbox.config.metadata.uid;
     let record = records.iter().find(|record| is_of(&record.pod));
@@ -73,9 +82,18 @@ fn begin(sandbox: &PodSandbox, containers: Vec<Container>, scan: &Scan, records:
         .cloned()
         .or_else(|| record.map(|record| Arc::new(record.pod.clone())))
         .unwrap_or_else(|| Arc::new(unknown(sandbox, &containers)));
+    containers.iter_mut().for_each(|container| add_last_words(container, &pod, layout));
     let (state, commands) = adopt(pod, record, sandbox, containers, clock);
     let metadata = &sandbox.config.metadata;
     Begin { state, commands, sandbox: Some((metadata.uid.clone(), sandbox.config.attempt)) }
+}
+
+fn add_last_words(container: &mut Container, pod: &Pod, layout: &Layout) {
+    let index = pod.containers.iter().position(|spec| spec.name == container.config.name);
+    if let (Some(index), ContainerState::Exited { exit, .. }) = (index, &mut container.state) {
+        let words = logs::last_words(layout, pod, index, container.config.attempt, exit.code != 0);
+        exit.add_words(words);
+    }
 }
 
 /// A pod of which only the runtime knows: enough to watch it, and to stop it with the grace it was promised.

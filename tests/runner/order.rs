@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bootstrap::control::ContainerState;
+use bootstrap::control::{ContainerState, PodStatus};
 
 use super::{Node, is_running, manifest_with};
 
@@ -131,9 +131,13 @@ async fn a_failed_post_start_hook_ends_its_container() {
     node.runtime.until("three starts", |runtime| runtime.times("start a").len() == 3).await;
     let times = node.runtime.times("start a");
     assert_eq!(times.iter().map(|at| at - times[0]).collect::<Vec<_>>(), [0, 0, 10]);
-    let pod = node.pod("a-n1", |pod| pod.containers[0].last_exit.is_some()).await;
-    let message = pod.containers[0].last_exit.as_ref().unwrap().message.clone().unwrap();
-    assert_eq!(message, "PostStart hook failed: command 'hello' exited with 1: said so");
+    let is_told = |pod: &PodStatus| matches!(&pod.containers[0].state, ContainerState::Waiting { .. });
+    let pod = node.pod("a-n1", is_told).await;
+    let ContainerState::Waiting { reason, message } = &pod.containers[0].state else { panic!() };
+    let said = "command 'hello' exited with 1: said so";
+    assert_eq!((reason.as_str(), message.as_deref()), ("PostStartHookError", Some(said)));
+    let last = pod.containers[0].last_exit.clone().unwrap();
+    assert_eq!((last.cause, last.message), (Some(format!("PostStart hook failed: {said}")), None));
 }
 
 #[tokio::test(start_paused = true)]

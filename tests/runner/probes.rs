@@ -64,7 +64,7 @@ async fn a_grpc_servers_health_decides_over_readiness_and_life() {
     let pod = node.pod("ill-n1", |pod| pod.containers[0].restarts == 1).await;
     let last = pod.containers[0].last_exit.clone().unwrap();
     let told = "Liveness probe failed: service unhealthy (responded with \"NOT_SERVING\")";
-    assert_eq!(last.message.as_deref(), Some(told));
+    assert_eq!(last.cause.as_deref(), Some(told));
     let before = asked.load(Ordering::SeqCst);
     while asked.load(Ordering::SeqCst) < before + 3 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -79,7 +79,7 @@ fn ended(exit: &ExitStatus, now: Timestamp) -> String {
     let ran = exit
         .started_at
         .map_or(String::new(), |at| format!(", after it had run for {}", span(exit.finished_at.duration_since(at))));
-    let why = exit.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim_end()));
+    let why = exit.words().map_or(String::new(), |words| format!(": {words}"));
     format!("It last ended {} ago {how} ({}){ran}{why}", span(now.duration_since(exit.finished_at)), exit.reason)
 }
 

@@ -4,20 +4,16 @@
 //! no proof of who it is, as the kubelet asks for none; its session is kept for the next try, which makes the
 //! handshake of a probe that comes each second cheap on both sides.
 
+mod tls;
+
 use std::pin::pin;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -39,6 +35,20 @@ pub(crate) enum Agent {
     Lifecycle,
 }
 
+/// How a hook was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Called {
+    AsAsked,
+    /// By HTTP, though HTTPS was asked for.
+    InPlain,
+}
+
+struct Answer {
+    status: u16,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
 /// A request, ready to be sent again and again.
 pub(crate) struct Client {
     url: String,
@@ -54,105 +64,128 @@ impl Client {
         let host = if host.is_empty() { pod_ip } else { host };
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let slash = if path.starts_with('/') { "" } else { "/" };
-        // sessions belong to one server: another on the same address would not know them
-        let mut config = TLS.clone();
-        config.resumption = Resumption::in_memory_sessions(2);
         Client {
             url: format!("{scheme}://{host}:{port}{slash}{path}"),
             headers: request_headers(headers, agent),
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: tls::connector(),
         }
     }
 
+    /// As a probe: the answer's status decides [5.23], and a redirect that is not followed is worth a warning.
     pub(crate) async fn get(&self, limit: Duration) -> Outcome {
-        match timeout(limit, self.follow()).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(cause)) => Outcome::Failure(format!("Get \"{}\": {cause}", self.url)),
-            Err(_) => Outcome::Failure(format!(
-                "Get \"{}\": context deadline exceeded (no answer within {}s)",
-                self.url,
-                limit.as_secs()
-            )),
+        match self.within(limit, self.follow(&self.url, &self.headers)).await {
+            Ok(Answer { status: 200..=299, .. }) => Outcome::Success,
+            Ok(Answer { status: 300..=399, body, .. }) => {
+                let body = String::from_utf8_lossy(&body).into_owned();
+                Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"))
+            }
+            Ok(Answer { status, .. }) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
+            Err(message) => Outcome::Failure(message),
         }
     }
 
-    /// Follows redirects to the same host; one to another host counts as success, as it does for the kubelet.
-    async fn follow(&self) -> Result<Outcome, String> {
-        let mut uri: Uri = self.url.parse().map_err(|error| format!("{error}"))?;
-        for _ in 0..=MAX_REDIRECTS {
-            let (status, location) = self.exchange(&uri).await?;
-            match (status, location) {
-                (300..=399, Some(location)) => {
-                    let Some(next) = joined(&uri, &location) else {
-                        return Err(format!("cannot follow a redirect to `{location}`"));
-                    };
-                    if next.host() != uri.host() {
-                        return Ok(Outcome::Success);
-                    }
-                    uri = next;
-                }
-                (200..=399, _) => return Ok(Outcome::Success),
-                (status, _) => return Ok(Outcome::Failure(format!("HTTP probe failed with statuscode: {status}"))),
+    /// As a hook: any answer will do, and a server that speaks plain HTTP where HTTPS was meant is asked so, without
+    /// the credentials that were to be encrypted [3.98].
+    pub(crate) async fn call(&self, limit: Duration) -> Result<Called, String> {
+        self.within(limit, async {
+            let cause = match self.follow(&self.url, &self.headers).await {
+                Ok(_) => return Ok(Called::AsAsked),
+                Err(cause) => cause,
+            };
+            let Some(rest) = self.url.strip_prefix("https:").filter(|_| cause == tls::PLAIN_ANSWER) else {
+                return Err(cause);
+            };
+            let mut headers = self.headers.clone();
+            headers.remove(AUTHORIZATION);
+            match self.follow(&format!("http:{rest}"), &headers).await {
+                Ok(_) => Ok(Called::InPlain),
+                Err(_) => Err(cause),
             }
+        })
+        .await
+    }
+
+    async fn within<T>(&self, limit: Duration, done: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let cause = match timeout(limit, done).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(cause)) => cause,
+            Err(_) => format!("context deadline exceeded (no answer within {}s)", limit.as_secs()),
+        };
+        Err(format!("Get \"{}\": {cause}", self.url))
+    }
+
+    /// The last answer: redirects are followed while they lead to the same host [5.24].
+    async fn follow(&self, url: &str, headers: &HeaderMap) -> Result<Answer, String> {
+        let mut uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.exchange(&uri, headers).await?;
+            let location = match answer.status {
+                301 | 302 | 303 | 307 | 308 => answer.location.as_deref(),
+                _ => None,
+            };
+            let Some(location) = location else { return Ok(answer) };
+            let next = joined(&uri, location).ok_or_else(|| format!("cannot follow a redirect to `{location}`"))?;
+            if next.host() != uri.host() {
+                return Ok(answer);
+            }
+            uri = next;
         }
         Err(format!("stopped after {MAX_REDIRECTS} redirects"))
     }
 
-    async fn exchange(&self, uri: &Uri) -> Result<(u16, Option<String>), String> {
+    async fn exchange(&self, uri: &Uri, headers: &HeaderMap) -> Result<Answer, String> {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
         let stream = dial(&host, port).await?;
         if https {
-            let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-            let stream = self.tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
-            self.send(uri, stream).await
+            send(uri, headers, tls::connect(&self.tls, host, stream).await?).await
         } else {
-            self.send(uri, stream).await
-        }
-    }
-
-    async fn send<S>(&self, uri: &Uri, stream: S) -> Result<(u16, Option<String>), String>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-        *request.headers_mut() = self.headers.clone();
-        if !request.headers().contains_key(HOST) {
-            let authority = uri.authority().map_or("", |authority| authority.as_str());
-            let value = HeaderValue::from_str(authority).map_err(|error| error.to_string())?;
-            request.headers_mut().insert(HOST, value);
-        }
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            Ok(read(response).await)
-        };
-        let (mut answer, mut connection) = (pin!(answer), pin!(connection));
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            // what has arrived before the connection ended can still be read
-            _ = &mut connection => answer.await,
+            send(uri, headers, stream).await
         }
     }
 }
 
-/// Status and redirect; the body is read so that a server that breaks off while writing it has still answered.
-async fn read(response: Response<Incoming>) -> (u16, Option<String>) {
+async fn send<S>(uri: &Uri, headers: &HeaderMap, stream: S) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    *request.headers_mut() = headers.clone();
+    if !request.headers().contains_key(HOST) {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let value = HeaderValue::from_str(authority).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(HOST, value);
+    }
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        Ok(read(response).await)
+    };
+    let (mut answer, mut connection) = (pin!(answer), pin!(connection));
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        // what has arrived before the connection ended can still be read
+        _ = &mut connection => answer.await,
+    }
+}
+
+/// A server that breaks off while writing its body has still answered.
+async fn read(response: Response<Incoming>) -> Answer {
     let status = response.status().as_u16();
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = response.into_body();
-    let mut size = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        size += frame.data_ref().map_or(0, Bytes::len);
-        if size > MAX_BODY {
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
+    while let Some(Ok(frame)) = incoming.frame().await {
+        body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if body.len() > MAX_BODY {
+            body.truncate(MAX_BODY);
             break;
         }
     }
-    (status, location)
+    Answer { status, location, body }
 }
 
 fn joined(base: &Uri, location: &str) -> Option<Uri> {
@@ -199,62 +232,6 @@ pub(super) fn user_agent(agent: Agent) -> String {
         Agent::Lifecycle => "kube-lifecycle",
     };
     format!("{agent}/1.{}", crate::release::SUPPORTED_MINORS.end())
-}
-
-/// One key exchange, the cheapest that every Go server takes: nothing secret goes over these connections.
-static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
-    let provider = CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1],
-        ..aws_lc_rs::default_provider()
-    };
-    let schemes = provider.signature_verification_algorithms.supported_schemes();
-    ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for both versions")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer { schemes }))
-        .with_no_client_auth()
-});
-
-/// A probe asks whether a server is up, not who it is.
-#[derive(Debug)]
-struct AnyServer {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ fn a_waiting_container_tells_when_it_is_tried_again_and_how_it_ended() {
     assert_eq!(container.next_try, Some(clock.wall + Duration::from_secs(10)));
     assert_eq!(container.restarts, 1);
     let last = container.last_exit.as_ref().unwrap();
-    assert_eq!((last.exit_code, last.reason.as_str(), last.message.as_deref()), (1, "Error", Some("last words")));
+    assert_eq!((last.exit_code, last.reason.as_str(), last.message.as_deref()), (1, "Error", Some("last words\n")));
     let log = container.log.as_ref().unwrap();
     assert!(log.ends_with("default_a-node_uid-a/a/1.log"), "{log:?}");
 }

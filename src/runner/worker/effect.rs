@@ -251,8 +251,7 @@ pub(super) async fn watch<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, id: &
             Ok(mut exit) => {
                 let failed = exit.code != 0;
                 let words = logs::last_words(&site.layout, pod, tag.container, tag.attempt, failed);
-                let said: Vec<_> = [exit.message.take(), words].into_iter().flatten().collect();
-                exit.message = (!said.is_empty()).then(|| said.join(": "));
+                exit.add_words(words);
                 return Event::Exited { tag, exit };
             }
             Err(RuntimeError::NotFound { .. }) => {

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::crypto::aws_lc_rs;
 use rustls::server::{ServerConfig, ServerSessionMemoryCache};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +38,10 @@ fn redirect(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
+fn ended_early(body: &str) -> Outcome {
+    Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"))
+}
+
 fn to(port: u16, https: bool) -> HttpGet {
     HttpGet { https, host: String::new(), port, path: "/".to_owned(), headers: Vec::new() }
 }
@@ -47,14 +53,18 @@ async fn get(port: u16, path: &str, headers: &[(&str, &str)]) -> Outcome {
 }
 
 #[tokio::test]
-async fn two_and_three_hundreds_are_success() {
+async fn case_100_103_two_and_three_hundreds_are_success() {
     let port = server(|request| {
         let code = request.split('/').nth(1).unwrap().split(' ').next().unwrap();
         status(&format!("{code} X"))
     })
     .await;
-    for code in ["200", "204", "304", "399"] {
+    for code in ["200", "204", "299"] {
         assert_eq!(get(port, code, &[]).await, Outcome::Success, "{code}");
+    }
+    // there is nowhere to follow it to; a 304 has no body
+    for (code, body) in [("302", "ok"), ("304", ""), ("399", "ok")] {
+        assert_eq!(get(port, code, &[]).await, ended_early(body), "{code}");
     }
     for code in ["400", "404", "500"] {
         let failure = Outcome::Failure(format!("HTTP probe failed with statuscode: {code}"));
@@ -79,19 +89,24 @@ async fn the_request_is_the_kubelets() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_on_the_same_host_only() {
+async fn case_107_108_redirects_are_followed_on_the_same_host_only() {
     let port = server(|request| match request.split(' ').nth(1).unwrap() {
         "/here" => redirect("/down"),
         "/relative/x" => redirect("good"),
         "/relative/good" => status("200 OK"),
-        "/away" => redirect("http://other.example/"),
+        "/here-and-away" => redirect("/away"),
+        "/away" => {
+            "HTTP/1.1 307 Away\r\nLocation: http://other.example/\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngone"
+                .to_owned()
+        }
         "/loop" => redirect("/loop"),
         _ => status("503 Down"),
     })
     .await;
     assert_eq!(get(port, "/here", &[]).await, Outcome::Failure("HTTP probe failed with statuscode: 503".to_owned()));
     assert_eq!(get(port, "/relative/x", &[]).await, Outcome::Success);
-    assert_eq!(get(port, "/away", &[]).await, Outcome::Success);
+    assert_eq!(get(port, "/away", &[]).await, ended_early("gone"));
+    assert_eq!(get(port, "/here-and-away", &[]).await, ended_early("gone"));
     assert!(matches!(get(port, "/loop", &[]).await, Outcome::Failure(message) if message.contains("10 redirects")));
 }
 
@@ -147,4 +162,52 @@ async fn any_certificate_will_do_and_the_session_is_used_again() {
         assert_eq!(client.get(LIMIT).await, Outcome::Success);
     }
     assert_eq!(resumed.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn case_120_a_hook_is_content_with_any_answer() {
+    let port = server(|request| match request.split(' ').nth(1).unwrap() {
+        "/loop" => redirect("/loop"),
+        "/away" => redirect("http://other.example/"),
+        path if request.contains("user-agent: kube-lifecycle/1.36") => status(&format!("{} X", &path[1..])),
+        _ => "no HTTP at all".to_owned(),
+    })
+    .await;
+    let call = async |path: &str| {
+        let get = HttpGet { path: path.to_owned(), ..to(port, false) };
+        Client::new(&get, "127.0.0.1", Agent::Lifecycle).call(LIMIT).await
+    };
+    for path in ["/200", "/302", "/404", "/503", "/away"] {
+        assert_eq!(call(path).await, Ok(Called::AsAsked), "{path}");
+    }
+    let url = format!("Get \"http://127.0.0.1:{port}");
+    assert_eq!(call("/loop").await, Err(format!("{url}/loop\": stopped after 10 redirects")));
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = free.local_addr().unwrap().port();
+    drop(free);
+    let refused = Client::new(&to(closed, false), "127.0.0.1", Agent::Lifecycle).call(LIMIT).await.unwrap_err();
+    assert!(refused.ends_with("connect: connection refused"), "{refused}");
+}
+
+#[tokio::test]
+async fn case_120_a_hook_falls_back_to_plain_http_without_its_credentials() {
+    let port = server(|request| {
+        let lower = request.to_lowercase();
+        match lower.starts_with("get /") {
+            true if lower.contains("x-a: 1") && !lower.contains("authorization") => status("500 Down"),
+            true => "not what was to be sent".to_owned(),
+            // as Go answers a TLS handshake
+            false => "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n".to_owned(),
+        }
+    })
+    .await;
+    let headers = vec![("Authorization".to_owned(), "Basic eA==".to_owned()), ("X-A".to_owned(), "1".to_owned())];
+    let client = Client::new(&HttpGet { headers, ..to(port, true) }, "127.0.0.1", Agent::Lifecycle);
+    assert_eq!(client.call(LIMIT).await, Ok(Called::InPlain));
+    // a probe does not
+    let plain = format!("Get \"https://127.0.0.1:{port}/\": http: server gave HTTP response to HTTPS client");
+    assert_eq!(client.get(LIMIT).await, Outcome::Failure(plain));
+    let other = server(|_| "220 smtp\r\n".to_owned()).await;
+    let refused = Client::new(&to(other, true), "127.0.0.1", Agent::Lifecycle).call(LIMIT).await.unwrap_err();
+    assert!(refused.contains("tls: "), "{refused}");
 }

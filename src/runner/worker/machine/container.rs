@@ -140,8 +140,9 @@ pub(super) fn start_failed(
         return;
     }
     match dead {
-        Some((id, exit)) => {
-            let ended = Ended { id, attempt: tag.attempt, at: now, started_at: None, exit, cause: Some(why.message) };
+        Some((id, mut exit)) => {
+            exit.message.get_or_insert(why.message);
+            let ended = Ended { id, attempt: tag.attempt, at: now, started_at: None, exit, cause: None };
             up.end_run(index, ended, None, commands);
         }
         None if up.ending.is_some() => up.slots[index].run = Run::Done,
@@ -190,7 +191,7 @@ impl Up {
             return;
         }
         slot.attempt += 1;
-        slot.run = slot.waiting(at, by_probe, before.map(|ended| ended.at), &pod, index);
+        slot.run = slot.waiting(at, cause.as_ref(), before.map(|ended| ended.at), &pod, index);
     }
 }
 
@@ -220,8 +221,8 @@ fn restarts(pod: &Pod, container: &Container, exit: &Exit, by_probe: bool) -> bo
 
 impl Slot {
     /// The wait before the restart of a run that ended at `at`.
-    fn waiting(&self, at: Instant, by_probe: bool, before: Option<Instant>, pod: &Pod, index: usize) -> Run {
-        if by_probe {
+    fn waiting(&self, at: Instant, cause: Option<&Cause>, before: Option<Instant>, pod: &Pod, index: usize) -> Run {
+        if matches!(cause, Some(Cause::Probe(_))) {
             // the kubelet kills and starts in one pass, so that only ends before this one count [3.27]
             match before {
                 None => return Run::Waiting { due: at, after: None, why: None },
@@ -232,7 +233,7 @@ impl Slot {
             }
         }
         let (due, delay) = self.backoff.due(at);
-        let why = (!delay.is_zero()).then(|| Why {
+        let back_off = || Why {
             reason: "CrashLoopBackOff",
             message: format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
@@ -242,7 +243,12 @@ impl Slot {
                 pod.namespace,
                 pod.uid
             ),
-        });
+        };
+        let why = match cause {
+            // not started as it was to be: the wait is the back-off's, the reason the hook's [3.96]
+            Some(Cause::Hook(message)) => Some(Why { reason: "PostStartHookError", message: message.clone() }),
+            Some(Cause::Probe(_) | Cause::Hand | Cause::Pod) | None => (!delay.is_zero()).then(back_off),
+        };
         Run::Waiting { due, after: Some(at), why }
     }
 }

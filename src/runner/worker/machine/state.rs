@@ -151,8 +151,9 @@ pub struct Ended {
     pub attempt: u32,
     pub at: Instant,
     pub started_at: Option<Timestamp>,
+    /// With the container's own termination message [3.51].
     pub exit: Exit,
-    /// What this runner knows about the cause.
+    /// Why this runner ended it, in words for people; no part of the API's status.
     pub cause: Option<String>,
 }
 
