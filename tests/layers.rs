@@ -60,6 +60,11 @@ const EFFECTS: &[&str] = &[
     "crate::host",
     "crate::cli",
     "crate::image::store",
+    // a log is an effect; its levels are words
+    "tracing::error!",
+    "tracing::warn!",
+    "tracing::info!",
+    "tracing::debug!",
 ];
 
 /// Module and what it must not use: decisions never use effects, `host` and `runner` do not know each other, and

@@ -61,6 +61,9 @@ pub struct Pod {
     pub fs_group: Option<i64>,
     /// The init containers, then the others, each in the order of the manifest.
     pub containers: Vec<Container>,
+    /// What somebody should hear of when the pod is taken; no part of a record.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 impl Pod {
@@ -353,8 +356,7 @@ pub fn decode(bytes: &[u8], source: &Origin, node: &str) -> Result<Pod> {
     let (document, pod) =
         read.map_err(|error| anyhow::anyhow!("couldn't parse as pod({}), please check config file", chain_of(&error)))?;
     let pod = take_in(&document.value, pod, source, node)?;
-    warn_of_more(&document, source);
-    Ok(pod)
+    Ok(Pod { remarks: remarks(&document, source), ..pod })
 }
 
 /// The pods in what a URL gives: one pod, or a list of kind PodList, of which one that is not valid spoils all [1.26].
@@ -372,24 +374,24 @@ pub fn decode_list(bytes: &[u8], source: &Origin, node: &str) -> Result<Vec<Pod>
             let kind = document.kind().unwrap_or("none");
             neither(&chain_of(&error), &format!("invalid pods list: kind `{kind}`"))
         })?;
-        let pods = vec![take_in(&document.value, pod, source, node)?];
-        warn_of_more(&document, source);
-        return Ok(pods);
+        let pod = take_in(&document.value, pod, source, node)?;
+        return Ok(vec![Pod { remarks: remarks(&document, source), ..pod }]);
     }
     let items = document.value.get("items").and_then(Value::as_array).context("the PodList has no `items`")?;
     let pods = items.iter().enumerate().map(|(index, item)| {
         let (written, pod) = document::of_item(item).with_context(|| format!("items[{index}]"))?;
         take_in(&written, pod, source, node).with_context(|| format!("items[{index}]"))
     });
-    let pods = pods.collect::<Result<_>>()?;
-    warn_of_more(&document, source);
+    let mut pods = pods.collect::<Result<Vec<Pod>>>()?;
+    if let Some(first) = pods.first_mut() {
+        first.remarks = remarks(&document, source);
+    }
     Ok(pods)
 }
 
-fn warn_of_more(document: &Document, source: &Origin) {
-    if document.is_first_of_many {
-        tracing::warn!("`{source}` holds several YAML documents: only the first one counts");
-    }
+fn remarks(document: &Document, source: &Origin) -> Vec<String> {
+    let more = || format!("`{source}` holds several YAML documents: only the first one counts");
+    document.is_first_of_many.then(more).into_iter().collect()
 }
 
 fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> Result<Pod> {

@@ -195,6 +195,7 @@ impl<R: Runtime> Pods<R> {
     }
 
     fn want(&mut self, pod: Arc<Pod>) {
+        pod.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
         match self.workers.get_mut(&pod.full_name()) {
             Some(worker) => {
                 worker.source.clone_from(&pod.source);

@@ -142,6 +142,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         host_aliases: Vec::new(),
         fs_group: None,
         containers: own.into_values().collect(),
+        remarks: Vec::new(),
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         host_aliases: Vec::new(),
         fs_group: None,
         containers: vec![container(name)],
+        remarks: Vec::new(),
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         fs_group: spec.security_context.as_ref().and_then(|context| context.fs_group),
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
         containers: containers.collect::<Result<_>>()?,
+        remarks: Vec::new(),
     })
 }
 

@@ -192,6 +192,11 @@ fn the_first_of_several_documents_counts() {
         format!("{ETCD}---\nkind: Service\n"),
         format!("{ETCD}...\n---\n}} no YAML"),
     ] {
-        assert_eq!(read(&text).unwrap(), base, "{text}");
+        let pod = read(&text).unwrap();
+        assert_eq!(Pod { remarks: Vec::new(), ..pod.clone() }, base, "{text}");
+        let expected = "`/etc/kubernetes/manifests/etcd.yaml` holds several YAML documents: only the first one counts";
+        let is_alone = text.starts_with("---");
+        assert_eq!(pod.remarks, [expected][usize::from(is_alone)..], "{text}");
     }
+    assert!(base.remarks.is_empty());
 }
