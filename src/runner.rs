@@ -19,6 +19,7 @@ pub mod node;
 pub mod pod;
 pub mod pods;
 pub mod probe;
+pub mod published;
 pub mod record;
 pub mod resources;
 pub mod runtime;
@@ -48,6 +49,7 @@ use crate::layout::{self, Layout};
 use crate::linux;
 use node::Node;
 use pods::Pods;
+use published::Board;
 use runtime::Runtime;
 use source::Kind;
 use source::url::ManifestUrl;
@@ -91,7 +93,8 @@ where
     let mut hangup = signal(SignalKind::hangup())?;
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
-    let site = Arc::new(Site { runtime, node: node(node_name, node_ip)?, layout: layout.clone() });
+    let site =
+        Arc::new(Site { runtime, node: node(node_name, node_ip)?, layout: layout.clone(), board: Board::default() });
     let url = manifest_url.as_ref().map(ManifestUrl::origin);
     let found = takeover::find(&site, &manifests, url.as_ref()).await?;
     let kinds: Vec<_> = [Kind::Directory].into_iter().chain(url.map(|url| url.kind())).collect();

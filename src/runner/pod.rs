@@ -11,6 +11,7 @@ mod convert;
 mod defaults;
 mod document;
 mod identity;
+pub mod object;
 mod quantity;
 mod references;
 mod unknown;
@@ -30,6 +31,7 @@ use super::source::Origin;
 use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
 use document::Document;
+use object::Object;
 use quantity::Quantity;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub struct Pod {
     /// What somebody should hear of when the pod is taken; no part of a record.
     #[serde(skip)]
     pub remarks: Vec<String>,
+    /// As the API has it; records of older runners, and pods of which only the runtime knows, are without.
+    #[serde(default)]
+    pub object: Option<Object>,
 }
 
 impl Pod {
@@ -419,7 +424,7 @@ fn take_in(written: &Value, mut pod: api::Pod, source: &Origin, node: &str) -> R
     if !refused.is_empty() {
         anyhow::bail!("{}", refused.join(", "));
     }
-    convert::pod(&pod, spec, revision, source)
+    convert::pod(&pod, spec, revision, node, source)
 }
 
 /// `amount` of a unit (`m` or none) in units of `divisor`, rounded up, for a resourceFieldRef.

@@ -1,6 +1,10 @@
 //! PURE: a worker's state as people and programs see it, in the kubelet's words [3.D, 7].
 
+pub mod api;
+pub mod conditions;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -14,10 +18,15 @@ use crate::layout::Layout;
 
 const FORGOTTEN: &str = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
 
+/// The pod that a state is about: the one on the machine, otherwise the one that is wanted.
+pub fn shown(state: &State) -> Option<&Arc<Pod>> {
+    state.current().or_else(|| state.wanted.as_ref().filter(|_| state.drain.is_none()))
+}
+
 /// `None` when there is no pod and none is wanted.
 pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
     let wanted = state.wanted.as_ref().filter(|_| state.drain.is_none());
-    let pod = state.current().or(wanted)?;
+    let pod = shown(state)?;
     let all = pod.containers.iter().enumerate().map(|(index, spec)| {
         let status = match state.up() {
             Some(up) => container(up, index, layout, clock),

@@ -143,6 +143,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         fs_group: None,
         containers: own.into_values().collect(),
         remarks: Vec::new(),
+        object: None,
     }
 }
 

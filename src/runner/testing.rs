@@ -41,6 +41,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         fs_group: None,
         containers: vec![container(name)],
         remarks: Vec::new(),
+        object: None,
     }
 }
 

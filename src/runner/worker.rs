@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::node::Node;
 use super::pod::Pod;
 use super::probe;
+use super::published::{Board, Published};
 use super::record::{self, Clock, Record};
 use super::runtime::Runtime;
 use super::status;
@@ -36,6 +37,8 @@ pub struct Site<R> {
     pub runtime: R,
     pub layout: Layout,
     pub node: Node,
+    /// Where workers put up what others may see of their pods.
+    pub board: Board,
 }
 
 /// The worker's ends of its channels.
@@ -53,8 +56,18 @@ pub struct Channels {
 pub async fn run<R: Runtime>(site: Arc<Site<R>>, begin: Begin, channels: Channels) {
     let Begin { state, commands, sandbox } = begin;
     let adopted = state.up().is_some();
-    let mut worker =
-        Worker { site, state, channels, tasks: JoinSet::new(), probes: HashMap::new(), sandbox, record: None, adopted };
+    let full_name = status::shown(&state).map(|pod| pod.full_name()).unwrap_or_default();
+    let mut worker = Worker {
+        site,
+        full_name,
+        state,
+        channels,
+        tasks: JoinSet::new(),
+        probes: HashMap::new(),
+        sandbox,
+        record: None,
+        adopted,
+    };
     worker.work(commands).await;
 }
 
@@ -69,6 +82,8 @@ pub struct Begin {
 
 struct Worker<R> {
     site: Arc<Site<R>>,
+    /// Of every pod that it will ever own.
+    full_name: String,
     state: State,
     channels: Channels,
     tasks: JoinSet<()>,
@@ -88,6 +103,7 @@ impl<R: Runtime> Worker<R> {
             for command in commands.drain(..) {
                 if command == Command::End {
                     self.channels.status.send_replace(None);
+                    self.site.board.put(&self.full_name, None);
                     return;
                 }
                 self.obey(command);
@@ -138,6 +154,7 @@ impl<R: Runtime> Worker<R> {
     fn publish(&mut self) {
         let clock = self.clock();
         self.channels.status.send_replace(status::pod(&self.state, &self.site.layout, clock));
+        self.site.board.put(&self.full_name, self.published(clock));
         let record = match &self.state.life {
             Life::Up(up) | Life::Stopping(up) | Life::Finished(up) => Record::of(up, clock),
             Life::Absent | Life::Making { .. } | Life::Retrying { .. } | Life::Clearing { .. } => return,
@@ -148,6 +165,20 @@ impl<R: Runtime> Worker<R> {
             }
             self.record = Some(record);
         }
+    }
+
+    /// What others may see of the pod; times go on from what they saw before.
+    fn published(&self, clock: Clock) -> Option<Published> {
+        let pod = status::shown(&self.state)?;
+        let before = self.site.board.before(&self.full_name).filter(|before| before.pod.uid == pod.uid);
+        let known = before.as_ref().map(|before| &before.status);
+        let is_ending = matches!(self.state.life, Life::Stopping(_) | Life::Clearing { .. });
+        Some(Published {
+            seen: before.as_ref().map_or(clock.wall, |before| before.seen),
+            status: status::api::pod_status(pod, &self.state, &self.site.node, clock, known),
+            terminating: is_ending || !self.state.wants(pod),
+            pod: Arc::clone(pod),
+        })
     }
 
     fn obey(&mut self, command: Command) {

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::object::{CONFIG_HASH, CONFIG_SOURCE, Identity, Object, source_word};
 use super::quantity::Quantity;
 use super::{
     Check, Container, ContainerKind, DnsOption, DnsPolicy, EnvValue, EnvVar, Hook, HostAlias, HostPathType, HttpGet,
@@ -21,15 +22,12 @@ use crate::image::policy::PullPolicy;
 use crate::runner::runtime::{Propagation, SeccompProfile, SecurityContext};
 use crate::runner::source::Origin;
 
-pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source: &Origin) -> Result<Pod> {
+pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &str, source: &Origin) -> Result<Pod> {
     let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty()).unwrap_or_else(|| revision.clone());
     let mut annotations = pod.metadata.annotations.clone().unwrap_or_default();
-    annotations.insert("kubernetes.io/config.hash".to_owned(), uid.clone());
-    let config_source = match source {
-        Origin::File(_) => "file",
-        Origin::Url(_) => "http",
-    };
-    annotations.insert("kubernetes.io/config.source".to_owned(), config_source.to_owned());
+    annotations.insert(CONFIG_HASH.to_owned(), uid.clone());
+    annotations.insert(CONFIG_SOURCE.to_owned(), source_word(source.kind()).to_owned());
+    let object = Object::new(pod, Identity { uid: &uid, node, source: source.kind() })?;
     let init = spec.init_containers.iter().flatten().map(|own| match own.restart_policy.as_deref() {
         Some("Always") => container(own, spec, ContainerKind::Sidecar),
         _ => container(own, spec, ContainerKind::Init),
@@ -54,6 +52,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, source:
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
         containers: containers.collect::<Result<_>>()?,
         remarks: Vec::new(),
+        object: Some(object),
     })
 }
 

@@ -72,6 +72,7 @@ pub fn adopt(
                     let decided = known.filter(|known| known.attempt > attempt);
                     let ended = Ended {
                         id: container.id.clone(),
+                        image_id: Some(container.image_id.clone()),
                         attempt,
                         at: clock.instant(exit.finished_at),
                         started_at: *started_at,

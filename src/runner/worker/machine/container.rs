@@ -142,7 +142,8 @@ pub(super) fn start_failed(
     match dead {
         Some((id, mut exit)) => {
             exit.message.get_or_insert(why.message);
-            let ended = Ended { id, attempt: tag.attempt, at: now, started_at: None, exit, cause: None };
+            let attempt = tag.attempt;
+            let ended = Ended { id, image_id: None, attempt, at: now, started_at: None, exit, cause: None };
             up.end_run(index, ended, None, commands);
         }
         None if up.ending.is_some() => up.slots[index].run = Run::Done,
@@ -168,7 +169,8 @@ pub(super) fn exited(state: &mut State, tag: Tag, exit: Exit, now: Instant, comm
         Some(Cause::Pod) | None => None,
     };
     let started_at = Some(live.started_at);
-    let ended = Ended { id: live.id, attempt: tag.attempt, at: now, started_at, exit, cause: words };
+    let (image_id, attempt) = (Some(live.image_id), tag.attempt);
+    let ended = Ended { id: live.id, image_id, attempt, at: now, started_at, exit, cause: words };
     up.end_run(index, ended, cause, commands);
 }
 

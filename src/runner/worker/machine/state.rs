@@ -148,6 +148,8 @@ pub struct Why {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
     pub id: String,
+    /// `None` where its start failed.
+    pub image_id: Option<String>,
     pub attempt: u32,
     pub at: Instant,
     pub started_at: Option<Timestamp>,
