@@ -10,6 +10,7 @@ pub mod calls;
 pub mod cgroup;
 pub mod memory;
 pub mod mount;
+pub mod namespace;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

@@ -6,6 +6,7 @@ mod case;
 mod confinement;
 mod lifecycle;
 mod node;
+mod network;
 mod output;
 mod recovery;
 mod variables;

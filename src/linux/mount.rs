@@ -73,6 +73,25 @@ pub fn unshare_mounts() -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWNS)?)
 }
 
+/// Gives this process a mount namespace of its own, in which nothing is shared with others any more.
+pub fn unshare_private() -> io::Result<()> {
+    unshare_mounts()?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+}
+
+/// Makes an empty directory that nobody can change the root of this process, which has a mount namespace of its own;
+/// `at` is any directory, and is hidden by it.
+pub fn enter_empty_root(at: &Path) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some("size=0,nr_inodes=1,mode=555"))?;
+    std::env::set_current_dir(at)?;
+    // the old root is put on top of the new one, and goes
+    nix::unistd::pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    std::env::set_current_dir("/")
+}
+
 /// Mounts made below the mount that `path` lies in are no longer seen in other mount namespaces.
 pub fn make_parent_private(path: &Path) -> Result<()> {
     let parent = mounts()?
@@ -107,8 +126,7 @@ pub fn bind_opened(source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
 }
 
 /// Shows `source` at `target`, without what is mounted below it.
-#[cfg(test)]
-pub(super) fn bind(source: &Path, target: &Path) -> io::Result<()> {
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
     Ok(mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }
 

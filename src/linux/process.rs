@@ -151,6 +151,23 @@ pub fn set_oom_score_adj(wanted: i32) -> io::Result<i32> {
     }
 }
 
+/// Closes standard input, output and error. For a process that opens nothing afterwards.
+pub fn close_standard_streams() -> io::Result<()> {
+    // SAFETY: nobody uses these descriptors afterwards, as the caller vouches.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 0, 2, 0) })?;
+    Ok(())
+}
+
+/// Gives away whatever sets this process apart: user, groups, capabilities, and the way back to them. Nobody but root may
+/// look into it afterwards.
+pub fn give_up_privileges(uid: u32) -> io::Result<()> {
+    nix::unistd::setgroups(&[])?;
+    nix::unistd::setgid(nix::unistd::Gid::from_raw(uid))?;
+    nix::unistd::setuid(nix::unistd::Uid::from_raw(uid))?;
+    nix::sys::prctl::set_no_new_privs()?;
+    Ok(nix::sys::prctl::set_dumpable(false)?)
+}
+
 /// Bit mask of the capabilities that a child of this process could have.
 pub fn capability_bounding_set() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;

@@ -58,7 +58,12 @@ pub fn sandbox(pod: &Pod, attempt: u32, node: &Node, layout: &Layout, seen: Time
         // the node's file is read by whoever asks for the sandbox
         dns: None,
         log_directory: log_directory(layout, &metadata),
-        namespaces: NamespaceOptions { host_network: true, host_pid: pod.host_pid, host_ipc: pod.host_ipc },
+        namespaces: NamespaceOptions {
+            host_network: true,
+            host_pid: pod.host_pid,
+            host_ipc: pod.host_ipc,
+            share_process: pod.share_process,
+        },
         resources: resources::of_pod(pod),
         labels: labels(pod),
         annotations,

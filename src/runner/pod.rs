@@ -48,6 +48,9 @@ pub struct Pod {
     pub annotations: BTreeMap<String, String>,
     pub host_pid: bool,
     pub host_ipc: bool,
+    /// `shareProcessNamespace`
+    #[serde(default)]
+    pub share_process: bool,
     pub restart_policy: RestartPolicy,
     pub grace: Duration,
     /// Named so by its priority class: killed last when memory runs out [3.85].

@@ -6,6 +6,7 @@
 
 pub mod embedded;
 pub mod log;
+pub mod pause;
 pub mod seccomp;
 pub mod shim;
 pub mod spec;
@@ -55,6 +56,9 @@ pub struct NamespaceOptions {
     pub host_network: bool,
     pub host_pid: bool,
     pub host_ipc: bool,
+    /// One PID namespace for all containers, unless it is the node's.
+    #[serde(default)]
+    pub share_process: bool,
 }
 
 /// What stands in a `/etc/resolv.conf`; its `Display` is that file's text [3.91].

@@ -134,6 +134,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         annotations: config.annotations.clone(),
         host_pid: config.namespaces.host_pid,
         host_ipc: config.namespaces.host_ipc,
+        share_process: config.namespaces.share_process,
         restart_policy: RestartPolicy::Always,
         grace: grace.unwrap_or(DEFAULT_GRACE),
         node_critical: false,

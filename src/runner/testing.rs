@@ -32,6 +32,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         annotations: BTreeMap::new(),
         host_pid: false,
         host_ipc: false,
+        share_process: false,
         restart_policy: RestartPolicy::Always,
         grace: Duration::from_secs(30),
         node_critical: false,

@@ -226,7 +226,8 @@ async fn a_shim_whose_state_is_removed_ends_with_its_container() {
     case.until_logged(&container, "ready").await;
     let shim = PidFd::open(case.shim_of(&container)).unwrap();
     let init = PidFd::open(case.pid_of(&container).await).unwrap();
-    fs::remove_dir_all(case.layout.run_pods().join(&container.sandbox_id)).unwrap();
+    fs::remove_dir_all(case.state_directory(&container)).unwrap();
+    fs::remove_file(case.layout.run_pods().join(&container.sandbox_id).join("sandbox.json")).unwrap();
     assert!(!shim.wait(Some(Duration::from_millis(100))).unwrap(), "the container still needs it");
     init.signal(SIGKILL).unwrap();
     assert!(shim.wait(Some(Duration::from_secs(30))).unwrap());

@@ -43,6 +43,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &
         annotations,
         host_pid: spec.host_pid == Some(true),
         host_ipc: spec.host_ipc == Some(true),
+        share_process: spec.share_process_namespace == Some(true),
         restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
         node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),

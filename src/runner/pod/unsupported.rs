@@ -85,7 +85,7 @@ impl Refused {
             service_account: _,
             service_account_name: _,
             set_hostname_as_fqdn,
-            share_process_namespace,
+            share_process_namespace: _,
             subdomain,
             termination_grace_period_seconds: _,
             // what keeps a pod off a node never keeps a static pod off its own [9.12]
@@ -113,7 +113,6 @@ impl Refused {
         self.field(any(scheduling_gates), "spec.schedulingGates");
         self.field(scheduling_group.is_some(), "spec.schedulingGroup");
         self.value(*set_hostname_as_fqdn == Some(true), "spec.setHostnameAsFQDN", "true");
-        self.value(*share_process_namespace == Some(true), "spec.shareProcessNamespace", "true");
         self.field(filled(subdomain), "spec.subdomain");
         if let Some(context) = security_context {
             self.pod_security(context);

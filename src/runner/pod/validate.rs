@@ -104,6 +104,10 @@ impl Found {
                 self.id(id, "spec.securityContext");
             }
         }
+        let has_two_kinds = spec.share_process_namespace == Some(true) && spec.host_pid == Some(true);
+        self.unless(!has_two_kinds, "spec.shareProcessNamespace", || {
+            "Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled".to_owned()
+        });
         self.names(spec);
         let volumes = self.volumes(spec);
         let init = spec.init_containers.as_deref().unwrap_or_default();

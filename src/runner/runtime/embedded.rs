@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <run>/pods/<sandbox>/sandbox.json          what the runner knows of the pod
+//!                     /ipc, net, shm, …      see `namespaces`
 //!                     /<container>/…         see `shim::record`
 //! <state>/pods/<uid>/layers/<container>/     its writable layer
 //! cgroup <instance>/pod<uid>/<container>
@@ -14,6 +15,7 @@
 mod clean;
 mod client;
 mod container;
+mod namespaces;
 mod places;
 mod sandbox;
 mod watch;
@@ -74,6 +76,8 @@ struct Inner {
     boot_id: String,
     puller: Puller,
     known: Mutex<Known>,
+    /// Held while a pod's first process is started.
+    pausing: tokio::sync::Mutex<()>,
 }
 
 /// Never held across an await.
@@ -98,6 +102,7 @@ impl Embedded {
             boot_id: boot_id().context("cannot read the boot id")?,
             puller,
             known: Mutex::default(),
+            pausing: Default::default(),
         };
         let runtime = Embedded { inner: Arc::new(inner) };
         runtime.restore().await?;

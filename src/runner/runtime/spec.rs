@@ -14,6 +14,7 @@ mod user;
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use capability::{CAPABILITIES, has_capability};
@@ -36,12 +37,24 @@ pub struct Device {
     pub gid: u32,
 }
 
+/// A namespace of the pod that its containers join, and the file that keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// In the specification's words: `ipc`, `network`, `pid`, `uts`.
+    pub kind: String,
+    pub path: PathBuf,
+}
+
 /// What the machine, the sandbox and the image's files say.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub rootfs: PathBuf,
     pub hostname: String,
     pub namespaces: NamespaceOptions,
+    /// The pod's own; those that are neither here nor the node's are the container's alone.
+    pub joined: Vec<Joined>,
+    /// The pod's shared memory, a directory.
+    pub shared_memory: Option<PathBuf>,
     /// The container's cgroup, absolute from the root of every hierarchy.
     pub cgroup: PathBuf,
     /// Mount points of version 1 hierarchies; empty where version 2 is alone.
@@ -88,20 +101,23 @@ pub fn build(config: &ContainerConfig, image: &ImageConfig, facts: &Facts) -> Ru
     serde_json::from_value(value).map_err(|error| RuntimeError::Other(error.into()))
 }
 
-/// Network and UTS are the node's: only hostNetwork pods are run so far.
+/// The pod's, then the container's own. Network and UTS are the pod's or the node's [3.88].
 fn namespaces(config: &ContainerConfig, facts: &Facts) -> Value {
-    let mut types = vec!["mount"];
+    let mut own = vec!["mount"];
     if !facts.namespaces.host_pid {
-        types.push("pid");
+        own.push("pid");
     }
     if !facts.namespaces.host_ipc {
-        types.push("ipc");
+        own.push("ipc");
     }
     // version 1 shows a container its own cgroups by bind mounts instead [3.88]
     if facts.cgroup_hierarchies.is_empty() && !config.security.privileged {
-        types.push("cgroup");
+        own.push("cgroup");
     }
-    types.into_iter().map(|name| json!({ "type": name })).collect()
+    let is_joined = |kind: &str| facts.joined.iter().any(|joined| joined.kind == kind);
+    let joined = facts.joined.iter().map(|joined| json!({ "type": joined.kind, "path": joined.path }));
+    let own = own.into_iter().filter(|kind| !is_joined(kind)).map(|kind| json!({ "type": kind }));
+    joined.chain(own).collect()
 }
 
 /// The library adds the usual devices to what is allowed.
@@ -204,7 +220,7 @@ pub(super) mod tests {
         Facts {
             rootfs: "/run/x/rootfs".into(),
             hostname: "node".into(),
-            namespaces: NamespaceOptions { host_network: true, host_pid: false, host_ipc: false },
+            namespaces: NamespaceOptions { host_network: true, ..NamespaceOptions::default() },
             cgroup: "/bootstrap/pod1/c1".into(),
             passwd: "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:\netcd:x:100:101::/var/etcd:\n".into(),
             group: "root:x:0:\netcd:x:101:\ndisk:x:6:etcd,root\n".into(),
@@ -227,6 +243,17 @@ pub(super) mod tests {
         assert_eq!(value["linux"].get("resources"), None);
         let namespaces: Vec<_> = value["linux"]["namespaces"].as_array().unwrap().iter().map(|n| &n["type"]).collect();
         assert_eq!(namespaces, ["mount", "pid", "ipc", "cgroup"]);
+    }
+
+    #[test]
+    fn what_is_the_pods_is_joined() {
+        let joined = |kind: &str| Joined { kind: kind.into(), path: format!("/run/{kind}").into() };
+        let facts = Facts { joined: vec![joined("ipc"), joined("network")], ..facts() };
+        let namespaces = namespaces(&config(), &facts);
+        let of = |kind: &str| namespaces.as_array().unwrap().iter().filter(|n| n["type"] == kind).collect::<Vec<_>>();
+        assert_eq!(of("ipc"), [&json!({ "type": "ipc", "path": "/run/ipc" })]);
+        assert_eq!(of("network"), [&json!({ "type": "network", "path": "/run/network" })]);
+        assert_eq!(of("pid"), [&json!({ "type": "pid" })]);
     }
 
     #[test]

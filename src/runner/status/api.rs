@@ -208,7 +208,8 @@ fn terminated(ended: &Ended, limit: usize) -> api::ContainerStateTerminated {
 
 /// The beginning of a text, `limit` bytes at most.
 fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// The API has whole seconds [7.15].

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::container::Entry;
+use super::namespaces;
 use super::places::Places;
 use super::sandbox::{self, SandboxRecord};
 use super::watch::exit_on_file;
@@ -59,7 +60,7 @@ fn end_shim(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn end_cgroup(cgroups: &Cgroups, path: &Path) -> Option<Leftover> {
+pub(super) fn end_cgroup(cgroups: &Cgroups, path: &Path) -> Option<Leftover> {
     let cgroup = cgroups.at(path);
     let end = || -> Result<()> {
         anyhow::ensure!(cgroup.kill_and_wait(KILL_TIMEOUT)?, "its processes cannot be killed");
@@ -82,7 +83,7 @@ pub(super) fn sort_out(
         let found = record::load_if_exists::<SandboxRecord>(&directory.join(sandbox::FILE));
         match found {
             Ok(Some(record)) if record.boot_id == boot_id => {
-                for found in directories(&directory) {
+                for found in containers(&directory) {
                     entries.extend(restore_container(places, cgroups, &record.sandbox, &found)?);
                 }
                 sandboxes.push(record.sandbox);
@@ -91,16 +92,20 @@ pub(super) fn sort_out(
             // what it ran has ended with its boot
             Ok(Some(_)) => warn(tree(&directory)),
             // half made, or a file cut short by a power failure: what runs is swept away below
-            Ok(None) | Err(_) => {
-                for shim in directories(&directory) {
-                    warn(end_shim(&shim).err().map(|error| leftover(&shim, &error)));
-                }
-                warn(tree(&directory));
-            }
+            Ok(None) | Err(_) => half_made(places, &name(&directory)),
         }
     }
     sweep(places, cgroups, &sandboxes, &entries);
     Ok((sandboxes, entries))
+}
+
+/// Removes a sandbox that nobody knows.
+pub(super) fn half_made(places: &Places, id: &str) {
+    let directory = places.sandbox(id);
+    for shim in containers(&directory) {
+        warn(end_shim(&shim).err().map(|error| leftover(&shim, &error)));
+    }
+    warn(tree(&directory));
 }
 
 /// The file is there, and the disk or the kernel does not give it.
@@ -143,7 +148,10 @@ fn sweep(places: &Places, cgroups: &Cgroups, sandboxes: &[PodSandbox], entries: 
             warn(end_cgroup(cgroups, &pod));
             continue;
         }
-        let is_known = |path: &PathBuf| entries.iter().any(|entry| entry.record.cgroup == *path);
+        let pauses: Vec<_> =
+            sandboxes.iter().map(|sandbox| places.pause_cgroup(&sandbox.config.metadata.uid, &sandbox.id)).collect();
+        let is_known =
+            |path: &PathBuf| pauses.contains(path) || entries.iter().any(|entry| entry.record.cgroup == *path);
         for container in cgroups.at(&pod).below().into_iter().filter(|path| !is_known(path)) {
             warn(end_cgroup(cgroups, &container));
         }
@@ -166,7 +174,7 @@ pub(super) fn tear_down(places: &Places) -> Result<Vec<Leftover>> {
         // identities of an earlier boot may be anybody's now
         let record = record::load_if_exists::<SandboxRecord>(&sandbox.join(sandbox::FILE));
         if record.is_ok_and(|record| record.is_none_or(|record| record.boot_id == this_boot)) {
-            let shims = directories(&sandbox)
+            let shims = containers(&sandbox)
                 .into_iter()
                 .filter_map(|directory| end_shim(&directory).err().map(|error| leftover(&directory, &error)));
             leftovers.extend(shims);
@@ -187,8 +195,22 @@ fn directories(path: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
+/// The directories of a sandbox's containers.
+fn containers(sandbox: &Path) -> Vec<PathBuf> {
+    directories(sandbox).into_iter().filter(|path| !path.ends_with(namespaces::SHARED_MEMORY)).collect()
+}
+
 fn name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Lets go of what a sandbox's containers have shared: none of them is left.
+pub(super) fn shared(cgroups: &Cgroups, places: &Places, sandbox: &PodSandbox) -> Vec<Leftover> {
+    let directory = places.sandbox(&sandbox.id);
+    let mut leftovers: Vec<_> =
+        end_cgroup(cgroups, &places.pause_cgroup(&sandbox.config.metadata.uid, &sandbox.id)).into_iter().collect();
+    leftovers.extend(mount::unmount_below(&directory).unwrap_or_else(|error| vec![leftover(&directory, &error)]));
+    leftovers
 }
 
 fn warn(leftovers: impl IntoIterator<Item = Leftover>) {

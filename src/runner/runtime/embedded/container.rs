@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use super::client::{call, spawn};
 use super::{
     Container, ContainerConfig, ContainerState, Embedded, ExecOutput, Exit, PATIENCE, Reply, RuntimeError,
-    RuntimeResult, Verb, blocking, clean, limits, places, stop_signal,
+    RuntimeResult, Verb, blocking, clean, limits, namespaces, places, stop_signal,
 };
 use crate::error::{Context, Result};
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_DIRECTORY};
@@ -197,6 +197,7 @@ impl Embedded {
             return Err(RuntimeError::Other(anyhow::anyhow!("pod sandbox `{sandbox}` is not ready")));
         }
         let log = log_path(&pod.config.log_directory, &config)?;
+        self.ensure_pause(&pod).await?;
         let absent = || RuntimeError::ImageNotPresent(config.image.clone());
         let image = self.find_image(&config.image)?.ok_or_else(absent)?;
         let id = places::new_id().context("cannot make an id")?;
@@ -209,6 +210,8 @@ impl Embedded {
             created_at: Timestamp::now(),
             image: image.config,
             namespaces: pod.config.namespaces,
+            joined: namespaces::joined(&places.sandbox(sandbox)),
+            shared_memory: namespaces::shared_memory(&places.sandbox(sandbox)),
             hostname: pod.config.hostname.clone(),
             managed_files: super::sandbox::managed_files(&places.sandbox(sandbox)),
             root: self.inner.layout.root().to_owned(),

@@ -56,6 +56,11 @@ impl Places {
         self.cgroup().join(format!("pod{uid}"))
     }
 
+    /// Of the process that keeps the containers' PID namespace, where they share one.
+    pub(super) fn pause_cgroup(&self, uid: &str, sandbox: &str) -> PathBuf {
+        self.pod_cgroup(uid).join(sandbox)
+    }
+
     pub(super) fn container_cgroup(&self, uid: &str, container: &str) -> PathBuf {
         self.pod_cgroup(uid).join(container)
     }

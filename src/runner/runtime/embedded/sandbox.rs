@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::container::Entry;
-use super::{Embedded, PodSandbox, PodSandboxConfig, RuntimeError, RuntimeResult, blocking, clean, limits, places};
+use super::{
+    Embedded, PodSandbox, PodSandboxConfig, RuntimeError, RuntimeResult, blocking, clean, limits, namespaces, places,
+};
 use crate::error::{Context, Result, chain_of};
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_DIRECTORY};
 use crate::runner::runtime::SandboxState;
@@ -41,8 +43,14 @@ impl Embedded {
         let sandbox =
             PodSandbox { id, state: SandboxState::Ready, created_at: Timestamp::now(), config: config.clone() };
         let (runtime, made) = (self.clone(), sandbox.clone());
-        let warnings = blocking(move || runtime.prepare(&made)).await??;
-        self.warn_once(warnings);
+        let warnings = blocking(move || {
+            let prepared = runtime.prepare(&made);
+            if prepared.is_err() {
+                clean::half_made(&runtime.inner.places, &made.id);
+            }
+            prepared
+        });
+        self.warn_once(warnings.await??);
         self.known().sandboxes.insert(sandbox.id.clone(), sandbox.clone());
         Ok(sandbox)
     }
@@ -62,6 +70,7 @@ impl Embedded {
                 crate::files::write(&directory.join(name), &content, crate::layout::PUBLIC_FILE)?;
             }
         }
+        namespaces::make(&directory, config)?;
         let cgroup = self.inner.cgroups.at(self.inner.places.pod_cgroup(&config.metadata.uid));
         cgroup.create()?;
         let warnings = cgroup.limit(&limits(&config.resources, false))?;
@@ -83,6 +92,7 @@ impl Embedded {
         let entries = self.containers_of(id);
         let killed = join_all(entries.iter().filter(|entry| !entry.has_exited()).map(|entry| entry.kill())).await;
         killed.into_iter().collect::<Result<Vec<_>>>()?;
+        self.release(id).await?;
         let ended = match self.known().sandboxes.get_mut(id) {
             Some(sandbox) if sandbox.state == SandboxState::Ready => {
                 sandbox.state = SandboxState::NotReady;
@@ -93,11 +103,22 @@ impl Embedded {
         Ok(self.store(&ended)?)
     }
 
+    /// Lets go of what the sandbox's containers have shared; what is gone already is no error.
+    async fn release(&self, id: &str) -> Result<()> {
+        let Some(sandbox) = self.known().sandboxes.get(id).cloned() else { return Ok(()) };
+        let inner = Arc::clone(&self.inner);
+        match blocking(move || clean::shared(&inner.cgroups, &inner.places, &sandbox)).await?.first() {
+            Some(leftover) => anyhow::bail!("cannot stop pod sandbox `{id}`: {leftover}"),
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn forget_sandbox(&self, id: &str) -> RuntimeResult<()> {
         let Some(sandbox) = self.known().sandboxes.get(id).cloned() else { return Ok(()) };
         let entries = self.containers_of(id);
         let removed = join_all(entries.iter().map(|entry| self.forget_container(&entry.record.id))).await;
         removed.into_iter().collect::<Result<Vec<_>>>()?;
+        self.release(id).await?;
         let uid = sandbox.config.metadata.uid;
         let is_last = !self.known().sandboxes.values().any(|other| other.id != id && other.config.metadata.uid == uid);
         let (inner, id_) = (Arc::clone(&self.inner), id.to_owned());

@@ -34,6 +34,8 @@ pub(super) fn gather(container: &ContainerRecord, cgroups: &Cgroups, rootfs: Pat
         rootfs,
         hostname: container.hostname.clone(),
         namespaces: container.namespaces,
+        joined: container.joined.clone(),
+        shared_memory: container.shared_memory.clone(),
         cgroup: Path::new("/").join(&container.cgroup),
         cgroup_hierarchies: if is_unified { Vec::new() } else { cgroups.mount_points().map(Path::to_owned).collect() },
         device_control: cgroups.has_controller("devices"),

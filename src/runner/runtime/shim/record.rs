@@ -16,6 +16,7 @@ use crate::error::{Context, Result};
 use crate::image::manifest::ImageConfig;
 use crate::linux::process::Identity;
 use crate::runner::runtime::log::file::Rotation;
+use crate::runner::runtime::spec::Joined;
 use crate::runner::runtime::{ContainerConfig, NamespaceOptions};
 
 pub const CONTAINER: &str = "container.json";
@@ -43,6 +44,12 @@ pub struct ContainerRecord {
     pub config: ContainerConfig,
     pub image: ImageConfig,
     pub namespaces: NamespaceOptions,
+    /// The pod's namespaces.
+    #[serde(default)]
+    pub joined: Vec<Joined>,
+    /// The pod's shared memory, a directory.
+    #[serde(default)]
+    pub shared_memory: Option<PathBuf>,
     pub hostname: String,
     /// Container path and source of the files that all containers of the pod see.
     pub managed_files: Vec<(PathBuf, PathBuf)>,

@@ -74,8 +74,10 @@ fn usual(privileged: bool, facts: &Facts) -> Vec<Value> {
         mounts.push(bind(Path::new("/dev/shm"), Path::new("/dev/shm"), false));
     } else {
         mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-        let options = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
-        mounts.push(mount("/dev/shm", "tmpfs", "shm", &options));
+        mounts.push(match &facts.shared_memory {
+            Some(shared) => bind(shared, Path::new("/dev/shm"), false),
+            None => mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        });
     }
     mounts.extend(cgroups(privileged, access, facts));
     mounts
