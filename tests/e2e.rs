@@ -19,3 +19,4 @@ mod reboot;
 mod reset;
 mod rootless;
 mod security;
+mod seeds;

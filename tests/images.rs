@@ -2,7 +2,6 @@
 
 mod faults;
 mod faulty;
-mod registry;
 
 use std::fs;
 use std::path::Path;
@@ -19,9 +18,9 @@ use bootstrap::image::registry::settings::Registries;
 use bootstrap::image::store::{Image, Store};
 use bootstrap::layout::Layout;
 use faulty::{Answer, Faulty};
-use registry::{Content, Registry};
 
 use crate::support::Bootstrap;
+use crate::support::registry::{Content, Registry};
 
 /// A store of its own and what pulls into it.
 struct Machine {

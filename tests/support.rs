@@ -6,7 +6,10 @@ pub(crate) mod inspect;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openssl;
+pub(crate) mod registry;
+pub(crate) mod runner;
 pub(crate) mod sweep;
+pub(crate) mod workloads;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -10,7 +10,7 @@ use bootstrap::image::registry::credentials::Credentials;
 
 use super::Machine;
 use super::faulty::{Answer, Faulty};
-use super::registry::Content;
+use crate::support::registry::Content;
 
 #[test]
 fn an_interrupted_download_goes_on_where_it_stopped() {

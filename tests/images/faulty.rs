@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bootstrap::image::digest::Digest;
 
-use super::registry::Content;
+use crate::support::registry::Content;
 
 pub(crate) struct Request {
     pub(crate) path: String,

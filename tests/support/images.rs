@@ -14,8 +14,7 @@ pub(crate) const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 static STORE: LazyLock<PathBuf> = LazyLock::new(build);
 
 fn build() -> PathBuf {
-    let store = Path::new(TEMPORARY).join(format!("images-{}", std::process::id()));
-    remove_stores_of_the_dead();
+    let store = own_directory("images");
     for name in NAMES {
         let output = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .arg(format!("--root={}", store.display()))
@@ -28,15 +27,16 @@ fn build() -> PathBuf {
     store
 }
 
-/// Nothing runs when a test process ends, so a later one tidies up.
-fn remove_stores_of_the_dead() {
+/// A place of this process. Nothing runs when a test process ends, so a later one tidies up.
+pub(crate) fn own_directory(kind: &str) -> PathBuf {
     for entry in fs::read_dir(TEMPORARY).unwrap().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix("images-"));
+        let owner = name.to_str().and_then(|name| name.strip_prefix(kind)?.strip_prefix('-'));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             fs::remove_dir_all(entry.path()).unwrap();
         }
     }
+    Path::new(TEMPORARY).join(format!("{kind}-{}", std::process::id()))
 }
 
 /// Gives the node at `root` every image of the control plane: layers and blobs are shared, the store's own files are

@@ -28,7 +28,12 @@ impl Content {
     }
 
     pub(crate) fn for_machine(names: &[&str], architecture: &str) -> Content {
-        let plain: Vec<Vec<u8>> = names.iter().map(|name| layer(name)).collect();
+        let plain = names.iter().map(|name| layer(name)).collect();
+        Content::of(plain, json!({"Entrypoint": [format!("/{}", names[0])]}), architecture)
+    }
+
+    /// Of layers as tar archives, with the process that a configuration names.
+    pub(crate) fn of(plain: Vec<Vec<u8>>, process: serde_json::Value, architecture: &str) -> Content {
         let pack = |(number, layer): (usize, &Vec<u8>)| match number % 3 {
             0 => {
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -42,7 +47,7 @@ impl Content {
         let diff_ids: Vec<_> = plain.iter().map(|layer| Digest::of(layer)).collect();
         let configuration = serde_json::to_vec(&json!({
             "os": "linux", "architecture": architecture,
-            "config": {"Entrypoint": [format!("/{}", names[0])]},
+            "config": process,
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         }));
         Content { configuration: configuration.unwrap(), layers, plain }
@@ -98,6 +103,7 @@ fn layer(name: &str) -> Vec<u8> {
 /// Debian's docker-registry.
 pub(crate) struct Registry {
     child: Child,
+    /// Its configuration, and what it stores unless that is elsewhere.
     directory: tempfile::TempDir,
     pub(crate) host: String,
     credentials: Option<(String, String)>,
@@ -105,7 +111,14 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Registry {
-        Registry::start_with(tempfile::tempdir().unwrap(), "", None)
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        Registry::start_with(directory, &data, "", None)
+    }
+
+    /// In the calling thread's network, with what is stored in a directory that others may use at the same time.
+    pub(crate) fn of(data: &Path) -> Registry {
+        Registry::start_with(tempfile::tempdir().unwrap(), data, "", None)
     }
 
     /// With TLS by an authority of its own, and one user.
@@ -129,13 +142,19 @@ impl Registry {
             "  tls: {{certificate: {0}/tls.crt, key: {0}/tls.key}}\nauth:\n  htpasswd: {{realm: r, path: {0}/htpasswd}}\n",
             directory.path().display()
         );
-        Registry::start_with(directory, &more, Some((user.to_owned(), password.to_owned())))
+        let data = directory.path().join("data");
+        Registry::start_with(directory, &data, &more, Some((user.to_owned(), password.to_owned())))
     }
 
-    fn start_with(directory: tempfile::TempDir, more: &str, credentials: Option<(String, String)>) -> Registry {
+    fn start_with(
+        directory: tempfile::TempDir,
+        data: &Path,
+        more: &str,
+        credentials: Option<(String, String)>,
+    ) -> Registry {
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:0\n{more}",
-            directory.path().join("data").display()
+            data.display()
         );
         let path = directory.path().join("config.yml");
         fs::write(&path, config).unwrap();
