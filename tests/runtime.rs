@@ -5,8 +5,8 @@
 mod case;
 mod confinement;
 mod lifecycle;
-mod node;
 mod network;
+mod node;
 mod output;
 mod recovery;
 mod variables;
