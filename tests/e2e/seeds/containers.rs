@@ -24,7 +24,7 @@ fn s30_health_is_checked_and_what_is_not_alive_is_started_again() {
     fs::remove_file(inside(pid(&before.containers[0]).unwrap(), "usr/share/nginx/html/index.html")).unwrap();
     let after = runner.pod("web", |pod| is_ready(pod) && pod.containers[0].restarts == 1);
     let end = after.containers[0].last_exit.as_ref().unwrap();
-    assert_eq!(end.message.as_deref(), Some("Liveness probe failed: HTTP probe failed with statuscode: 404"));
+    assert_eq!(end.cause.as_deref(), Some("Liveness probe failed: HTTP probe failed with statuscode: 404"));
 }
 
 #[test]
