@@ -5,6 +5,7 @@ pub mod audit;
 pub mod certs;
 pub mod config;
 pub mod describe;
+pub mod events;
 pub mod images;
 pub mod init;
 pub mod kubeconfig;
@@ -72,6 +73,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Tell the story of a pod: what happened, why, and what comes next
     Describe(describe::DescribeArgs),
+    /// Show what has happened to pods and containers, also while the API is down
+    Events(events::EventsArgs),
     /// Show a container's log
     Logs(logs::LogsArgs),
     /// List the containers
@@ -142,6 +145,7 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Runner(args) => runner::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::Describe(args) => describe::run(args, &context),
+        Command::Events(args) => events::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Audit(args) => audit::run(args, &context),

@@ -5,11 +5,14 @@
 //! for the person at the machine call.
 
 pub mod client;
+mod event;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use event::{Event, EventLevel, Involved};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "request")]
@@ -31,6 +34,12 @@ pub enum Request {
         waves: Vec<Vec<String>>,
         grace_seconds: Option<u64>,
     },
+    /// What has happened after this revision; with `wait`, once there is something or half a minute is over.
+    Events {
+        after: u64,
+        #[serde(default)]
+        wait: bool,
+    },
     /// Ends the runner; containers live on.
     Shutdown,
 }
@@ -39,8 +48,17 @@ pub enum Request {
 #[serde(rename_all = "camelCase", tag = "reply")]
 pub enum Reply {
     Status(Status),
+    /// Oldest first. `newest` is what to ask for next.
+    #[serde(rename_all = "camelCase")]
+    Events {
+        events: Vec<Event>,
+        newest: u64,
+        node_name: String,
+    },
     Done,
-    Error { message: String },
+    Error {
+        message: String,
+    },
 }
 
 /// Everything the runner knows, for people and programs.

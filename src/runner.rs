@@ -13,6 +13,7 @@ pub mod container;
 pub mod control;
 pub mod dns;
 pub mod env;
+pub mod event;
 pub mod hook;
 pub mod logs;
 pub mod node;
@@ -47,6 +48,7 @@ use crate::error::{Context, Fault, Result, chain_of};
 use crate::files;
 use crate::layout::{self, Layout};
 use crate::linux;
+use event::Recorder;
 use node::Node;
 use pods::Pods;
 use published::Board;
@@ -93,8 +95,13 @@ where
     let mut hangup = signal(SignalKind::hangup())?;
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
-    let site =
-        Arc::new(Site { runtime, node: node(node_name, node_ip)?, layout: layout.clone(), board: Board::default() });
+    let site = Arc::new(Site {
+        runtime,
+        node: node(node_name, node_ip)?,
+        layout: layout.clone(),
+        board: Board::default(),
+        recorder: Recorder::default(),
+    });
     let url = manifest_url.as_ref().map(ManifestUrl::origin);
     let found = takeover::find(&site, &manifests, url.as_ref()).await?;
     let kinds: Vec<_> = [Kind::Directory].into_iter().chain(url.map(|url| url.kind())).collect();

@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "runner/runtime/spec",
     "runner/status",
     "runner/worker/adopt",
+    "runner/worker/told",
     "runner/worker/words",
     "runner/pod",
     "runner/pods/choice",

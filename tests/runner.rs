@@ -2,6 +2,7 @@
 //! in an instant, and every moment told here is exact.
 
 mod double;
+mod events;
 mod kills;
 mod order;
 mod probes;

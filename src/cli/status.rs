@@ -89,7 +89,9 @@ fn show(status: &Status, args: &StatusArgs, invocation: &Invocation) -> Result<(
 pub(super) fn ask(layout: &Layout) -> Result<Status> {
     match call(layout, Request::Status)? {
         Reply::Status(status) => Ok(status),
-        Reply::Done | Reply::Error { .. } => anyhow::bail!("the runner answered something else than its status"),
+        Reply::Events { .. } | Reply::Done | Reply::Error { .. } => {
+            anyhow::bail!("the runner answered something else than its status")
+        }
     }
 }
 

@@ -114,6 +114,8 @@ fn has_valid_certificate(kubeconfig: &str) -> bool {
 pub async fn status(layout: &Layout) -> Result<Status> {
     match control::client::call(layout, Request::Status).await? {
         Reply::Status(status) => Ok(status),
-        Reply::Done | Reply::Error { .. } => anyhow::bail!("the runner gave an answer that makes no sense"),
+        Reply::Events { .. } | Reply::Done | Reply::Error { .. } => {
+            anyhow::bail!("the runner gave an answer that makes no sense")
+        }
     }
 }

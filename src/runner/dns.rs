@@ -1,5 +1,6 @@
 //! PURE: how a pod on the node's network resolves names: its `/etc/resolv.conf` and `/etc/hosts` [3.90–3.92].
 
+use super::event::Told;
 use super::pod::{DnsOption, DnsPolicy, Pod};
 use super::runtime::DnsConfig;
 
@@ -10,18 +11,19 @@ const MAX_SEARCH_CHARACTERS: usize = 2048;
 
 /// What the pod asks for, and what had to be left out of it; `None` where the node's own file will do. `node` is the
 /// text of that file.
-pub fn of_pod(pod: &Pod, node: &str) -> (Option<DnsConfig>, Vec<String>) {
+pub fn of_pod(pod: &Pod, node: &str) -> (Option<DnsConfig>, Vec<Told>) {
     let Some(own) = &pod.dns else { return (None, Vec::new()) };
     let mut warnings = Vec::new();
     let mut config = match own.policy {
         DnsPolicy::None => DnsConfig::default(),
         DnsPolicy::Node => parse(node),
         DnsPolicy::Cluster => {
-            warnings.push(format!(
+            let message = format!(
                 "pod: \"{}\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" \
                  policy. Falling back to \"Default\" policy.",
                 pod.name
-            ));
+            );
+            warnings.push(Told::warning("MissingClusterDNS", message));
             parse(node)
         }
     };
@@ -35,7 +37,7 @@ pub fn of_pod(pod: &Pod, node: &str) -> (Option<DnsConfig>, Vec<String>) {
         let mut seen = Vec::new();
         list.retain(|item| !seen.contains(item) && (seen.push(item.clone()), true).1);
     }
-    warnings.extend(fit(&mut config));
+    warnings.extend(fit(&mut config).into_iter().map(|message| Told::warning("DNSConfigForming", message)));
     (Some(config), warnings)
 }
 
@@ -143,7 +145,10 @@ mod tests {
             of_pod(&asked(DnsPolicy::Cluster, &["1.1.1.1", "2.2.2.2", "3.3.3.3"], &many, &[]), NODE);
         let config = config.unwrap_or_default();
         assert_eq!((config.servers.len(), config.searches.len(), warnings.len()), (3, 32, 3));
-        assert!(warnings[1].ends_with("the applied nameserver line is: 10.0.0.1 1.1.1.1 2.2.2.2"), "{warnings:?}");
+        assert!(
+            warnings[1].message.ends_with("the applied nameserver line is: 10.0.0.1 1.1.1.1 2.2.2.2"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

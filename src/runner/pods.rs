@@ -33,6 +33,8 @@ use drain::Draining;
 const QUIET: Duration = Duration::from_secs(1);
 /// What stays of a pod that is gone is kept for so long: a manifest that comes back counts its restarts on [3.35].
 const KEEP: Duration = Duration::from_secs(60);
+/// Who waits for events is answered after so long in any case.
+const EVENTS_WAIT: Duration = Duration::from_secs(30);
 
 /// A question that came over the control socket.
 pub type Ask = (Request, oneshot::Sender<Reply>);
@@ -249,6 +251,7 @@ impl<R: Runtime> Pods<R> {
                 tracing::info!("stopping every pod");
                 self.go_on_draining();
             }
+            Request::Events { after, wait } => self.tell_events(after, wait, reply),
             // taken in by the loop
             Request::Shutdown => {}
         }
@@ -269,6 +272,20 @@ impl<R: Runtime> Pods<R> {
             pods: workers.into_iter().filter_map(|worker| worker.status.borrow().clone()).collect(),
             rejected: self.rejected.clone(),
         }
+    }
+
+    /// Answers at once, or when there is something newer than `after`.
+    fn tell_events(&self, after: u64, wait: bool, reply: oneshot::Sender<Reply>) {
+        let (recorder, node_name) = (self.site.recorder.clone(), self.site.node.name.clone());
+        tokio::spawn(async move {
+            if wait {
+                // nothing new is an answer, too
+                let _ = tokio::time::timeout(EVENTS_WAIT, recorder.newer_than(after)).await;
+            }
+            let events = recorder.since(after);
+            let newest = events.last().map_or(after, |event| event.revision);
+            let _ = reply.send(Reply::Events { events, newest, node_name });
+        });
     }
 
     /// Answers when the container has ended.

@@ -8,9 +8,10 @@ pub mod adopt;
 pub mod backoff;
 mod effect;
 pub mod machine;
+pub mod told;
 pub mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::event::{Recorder, Told};
 use super::node::Node;
 use super::pod::Pod;
 use super::probe;
@@ -39,6 +41,7 @@ pub struct Site<R> {
     pub node: Node,
     /// Where workers put up what others may see of their pods.
     pub board: Board,
+    pub recorder: Recorder,
 }
 
 /// The worker's ends of its channels.
@@ -64,6 +67,7 @@ pub async fn run<R: Runtime>(site: Arc<Site<R>>, begin: Begin, channels: Channel
         channels,
         tasks: JoinSet::new(),
         probes: HashMap::new(),
+        hooks: HashSet::new(),
         sandbox,
         record: None,
         adopted,
@@ -88,6 +92,8 @@ struct Worker<R> {
     channels: Channels,
     tasks: JoinSet<()>,
     probes: HashMap<(usize, Role), AbortHandle>,
+    /// Containers whose end has been told with their preStop hook, with their attempts.
+    hooks: HashSet<(usize, u32)>,
     /// UID and attempt of the newest sandbox.
     sandbox: Option<(String, u32)>,
     /// As it was last written.
@@ -98,6 +104,10 @@ struct Worker<R> {
 
 impl<R: Runtime> Worker<R> {
     async fn work(&mut self, first: Vec<Command>) {
+        if let (true, Life::Clearing { up, .. }) = (self.adopted, &self.state.life) {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.site.recorder.pod(&up.pod, Told::normal("SandboxChanged", message));
+        }
         let mut commands = first;
         loop {
             for command in commands.drain(..) {
@@ -120,6 +130,7 @@ impl<R: Runtime> Worker<R> {
             }
             let now = Instant::now().into_std();
             commands = step(&mut self.state, event.clone(), now);
+            self.record(&event);
             if let Some((level, line)) = words::line(&self.state, &event, now) {
                 match level {
                     tracing::Level::WARN => tracing::warn!("{line}"),
@@ -164,6 +175,25 @@ impl<R: Runtime> Worker<R> {
                 tracing::warn!("{}", chain_of(&error));
             }
             self.record = Some(record);
+        }
+    }
+
+    fn record(&self, event: &Event) {
+        let Some(pod) = self.state.current() else { return };
+        for (container, told) in told::events(&self.state, event) {
+            match container {
+                Some(container) => self.site.recorder.container(pod, container, told),
+                None => self.site.recorder.pod(pod, told),
+            }
+        }
+    }
+
+    /// A container is asked to end: its hook, if it is called, comes before the signal.
+    fn record_kill(&self, container: usize) {
+        if let Some(up) = self.state.up()
+            && let Some(told) = told::killing(up, container)
+        {
+            self.site.recorder.container(&up.pod, container, told);
         }
     }
 
@@ -212,6 +242,9 @@ impl<R: Runtime> Worker<R> {
                 self.spawn(async move { effect::watch(&site, tag, &pod, &id).await });
             }
             Command::Stop { tag, id, grace } => {
+                if !self.hooks.remove(&(tag.container, tag.attempt)) {
+                    self.record_kill(tag.container);
+                }
                 if let Some(pod) = self.state.current() {
                     let label = words::label(pod, tag.container);
                     tracing::info!("{label}: stopping (container {}, grace {} s)", short(&id), grace.as_secs());
@@ -226,6 +259,8 @@ impl<R: Runtime> Worker<R> {
                 self.spawn(async move { effect::post_start(&site, tag, &pod, &live).await });
             }
             Command::PreStop { tag, pod, live, grace } => {
+                self.record_kill(tag.container);
+                self.hooks.insert((tag.container, tag.attempt));
                 self.spawn(async move { effect::pre_stop(&site, tag, &pod, &live, grace).await });
             }
             Command::Probe { tag, role, pod, live } => {

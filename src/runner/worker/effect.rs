@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::Site;
 use super::machine::{Event, Live, Tag, Why};
@@ -16,6 +17,7 @@ use crate::image::policy::PullPolicy;
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_FILE};
 use crate::runner::container;
 use crate::runner::dns;
+use crate::runner::event::Told;
 use crate::runner::hook;
 use crate::runner::logs;
 use crate::runner::pod::Pod;
@@ -40,7 +42,10 @@ pub(super) async fn make_sandbox<R: Runtime>(
     if pod.dns.is_some() {
         let (dns, warnings) = dns::of_pod(pod, &node_file("/etc/resolv.conf"));
         config.dns = dns;
-        warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", pod.name));
+        for warning in warnings {
+            tracing::warn!("{}: {}", pod.name, warning.message);
+            site.recorder.pod(pod, warning);
+        }
     }
     let first = |container: &crate::runner::pod::Container| {
         logs::first_attempt(&site.layout, &config.metadata, &container.name)
@@ -90,7 +95,11 @@ pub(super) async fn clear_sandbox<R: Runtime>(
             Event::SandboxGone { generation }
         }
         Err(error) => {
-            tracing::warn!("cannot remove sandbox `{sandbox}`: {}", cause(error));
+            let message = cause(error);
+            tracing::warn!("cannot remove sandbox `{sandbox}`: {message}");
+            if let Some(pod) = pod {
+                site.recorder.pod(pod, Told::warning("FailedKillPod", format!("error killing pod: {message}")));
+            }
             Event::SandboxStuck { generation }
         }
     }
@@ -125,24 +134,36 @@ pub(super) enum Volumes {
 pub(super) async fn pull<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod) -> Event {
     let container = &pod.containers[tag.container];
     let image = container.image.as_str();
+    let tell = |reason, message: String| site.recorder.container(pod, tag.container, Told::normal(reason, message));
+    let is_there = || {
+        let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
+        tell("Pulled", message);
+        Ok(())
+    };
     let is_present = async {
         let present = site.runtime.image_status(image).await.map(|status| status.is_some());
         present.map_err(|error| Why { reason: "ImageInspectError", message: cause(error) })
     };
     let pulled = async {
         tracing::info!("{}: pulling image `{image}`", super::words::label(pod, tag.container));
-        let pulled = site.runtime.pull_image(image).await.map(drop);
+        tell("Pulling", format!("Pulling image \"{image}\""));
+        let begin = Instant::now();
+        let pulled = site.runtime.pull_image(image).await.map(|_| {
+            let took = begin.elapsed().as_secs_f64();
+            let took = format!("in {took:.3}s ({took:.3}s including waiting)");
+            tell("Pulled", format!("Successfully pulled image \"{image}\" {took}."));
+        });
         pulled.map_err(|error| Why { reason: "ErrImagePull", message: cause(error) })
     };
     let outcome = match container.pull {
         PullPolicy::Always => pulled.await,
         PullPolicy::IfNotPresent => match is_present.await {
-            Ok(true) => Ok(()),
+            Ok(true) => is_there(),
             Ok(false) => pulled.await,
             Err(why) => Err(why),
         },
         PullPolicy::Never => match is_present.await {
-            Ok(true) => Ok(()),
+            Ok(true) => is_there(),
             Ok(false) => {
                 let message = format!("Container image \"{image}\" is not present with pull policy of Never");
                 Err(Why { reason: "ErrImageNeverPull", message })
@@ -194,9 +215,11 @@ pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<P
         Err(error @ RuntimeError::BadConfig(_)) => return failed("CreateContainerConfigError", cause(error)),
         Err(error) => return failed("CreateContainerError", cause(error)),
     };
+    site.recorder.container(pod, tag.container, Told::normal("Created", "Container created"));
     if let Err(error) = site.runtime.start_container(&created.id).await {
         return not_started(site, tag, &created, cause(error)).await;
     }
+    site.recorder.container(pod, tag.container, Told::normal("Started", "Container started"));
     let metadata = container::metadata(pod);
     if let Err(error) = logs::link(&site.layout, &metadata, &spec.name, tag.attempt, &created.id) {
         tracing::warn!("{}", chain_of(&error));
@@ -293,6 +316,8 @@ pub(super) async fn pre_stop<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, li
         };
         if let Some(message) = failure {
             tracing::warn!("{}: PreStop hook failed: {message}", super::words::label(pod, tag.container));
+            let told = Told::warning("FailedPreStopHook", "PreStopHook failed");
+            site.recorder.container(pod, tag.container, told);
         }
     }
     Event::PreStopped { tag }
