@@ -99,6 +99,11 @@ impl Layout {
         self.under("/etc/kubernetes/admin.conf")
     }
 
+    /// By which this node's agent is known to the API server.
+    pub fn kubelet_kubeconfig(&self) -> PathBuf {
+        self.under("/etc/kubernetes/kubelet.conf")
+    }
+
     /// State that survives a boot: images, pods' data, records, the journal.
     pub fn state(&self) -> PathBuf {
         self.under(STATE)

@@ -9,6 +9,7 @@
 //! One worker task owns each pod; its decisions are made by a pure machine. The runner may end or be killed at any
 //! moment: containers live on, and the next runner takes them over as they are.
 
+mod api;
 pub mod container;
 pub mod control;
 pub mod dns;
@@ -108,6 +109,13 @@ where
     let (scan_sender, scans) = mpsc::channel(1);
     let (ask_sender, asks) = mpsc::channel(16);
     let node_name = site.node.name.clone();
+    let api = api::run(api::Context {
+        layout: layout.clone(),
+        node: site.node.clone(),
+        board: site.board.clone(),
+        recorder: site.recorder.clone(),
+        server_port: None,
+    });
     let directory = source::directory::watch(manifests.clone(), node_name.clone(), scan_sender.clone());
     let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
@@ -117,6 +125,7 @@ where
     helpers.spawn(directory);
     url.map(|url| helpers.spawn(url));
     helpers.spawn(server);
+    helpers.spawn(api);
     let settled = tokio::time::sleep(SETTLED);
     tokio::pin!(settled);
     let ended = loop {

@@ -35,12 +35,12 @@ impl fmt::Debug for ApiServer {
 impl ApiServer {
     /// As the kubeconfig's user, at `server` whatever the file says: init talks to the local API server [2].
     pub async fn connect(kubeconfig: &str, server: &str) -> Result<ApiServer> {
-        ApiServer::new(parse(kubeconfig)?, Some(server)).await
+        ApiServer::new(parse(kubeconfig)?, Some(server), Some(ANSWER)).await
     }
 
     /// As the kubeconfig's user, at its server.
     pub async fn of_kubeconfig(kubeconfig: &str) -> Result<ApiServer> {
-        ApiServer::new(parse(kubeconfig)?, None).await
+        ApiServer::new(parse(kubeconfig)?, None, Some(ANSWER)).await
     }
 
     /// As the user of the kubeconfig in a file, at its server. Paths in it are relative to the file.
@@ -54,15 +54,22 @@ impl ApiServer {
             },
         )?;
         let kubeconfig = Kubeconfig::read_from(path).map_err(|_| not_a_kubeconfig())?;
-        let connected = ApiServer::new(kubeconfig, None).await;
+        let connected = ApiServer::new(kubeconfig, None, Some(ANSWER)).await;
         connected.with_context(|| format!("cannot use `{}`", path.display()))
     }
 
-    async fn new(kubeconfig: Kubeconfig, server: Option<&str>) -> Result<ApiServer> {
+    /// As [`ApiServer::of_file`], with connections on which nothing may come for long: those of watches.
+    pub async fn of_watcher(path: &Path) -> Result<ApiServer> {
+        let kubeconfig = Kubeconfig::read_from(path).map_err(|_| not_a_kubeconfig());
+        let connected = async { ApiServer::new(kubeconfig?, None, None).await };
+        connected.await.with_context(|| format!("cannot use `{}`", path.display()))
+    }
+
+    async fn new(kubeconfig: Kubeconfig, server: Option<&str>, silence: Option<Duration>) -> Result<ApiServer> {
         let authority_pem = authority(&kubeconfig)?;
         let mut config = settings(kubeconfig, server).await?;
         config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(ANSWER);
+        config.read_timeout = silence;
         config.write_timeout = Some(ANSWER);
         // `retry` has the one policy
         config.default_retry = false;
@@ -80,8 +87,16 @@ impl ApiServer {
         self.authority_pem.as_deref().context("the kubeconfig names no authority of the cluster")
     }
 
-    /// One question, with an answer or a failure within [`ANSWER`].
-    pub(super) async fn ask<T>(&self, question: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    /// For what is asked in other ways than those of this module.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// One question, with an answer or a failure within 10 s.
+    ///
+    /// # Errors
+    /// Whatever may go wrong on the way to the server, in it and on the way back.
+    pub async fn ask<T>(&self, question: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
         match tokio::time::timeout(ANSWER, question).await {
             Ok(answer) => answer.map_err(|error| ApiError::new(&self.server, error)),
             Err(_) => Err(ApiError::Silent { server: self.server.clone(), patience: ANSWER }),

@@ -194,6 +194,9 @@ impl<R: Runtime> Pods<R> {
                 }
             }
         }
+        if self.sources.values().all(Option::is_some) {
+            self.site.board.know(self.workers.keys().cloned().collect());
+        }
     }
 
     fn want(&mut self, pod: Arc<Pod>) {

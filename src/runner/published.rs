@@ -9,7 +9,7 @@
 //!
 //! Rejected manifests are not here, since they are no pods; neither is a pod of which only the runtime knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -45,20 +45,29 @@ impl Published {
 /// Every pod, by full name (`<name>_<namespace>`); of two revisions of one name the one that is on the machine.
 pub type Pods = BTreeMap<String, Arc<Published>>;
 
+/// What is on the board.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct View {
+    pub pods: Pods,
+    /// The full names of all pods that are asked for or still there, once every source has delivered: what is not among
+    /// them is gone for good. `None` before.
+    pub known: Option<BTreeSet<String>>,
+}
+
 /// Where workers put their pods up. A clone is the same board.
 #[derive(Debug, Clone)]
-pub struct Board(watch::Sender<Pods>);
+pub struct Board(watch::Sender<View>);
 
 impl Default for Board {
     fn default() -> Board {
-        Board(watch::Sender::new(Pods::new()))
+        Board(watch::Sender::new(View::default()))
     }
 }
 
 impl Board {
     /// Puts a pod up, or takes it down; what is there already is no change.
     pub fn put(&self, full_name: &str, published: Option<Published>) {
-        self.0.send_if_modified(|pods| match published {
+        self.0.send_if_modified(|View { pods, .. }| match published {
             Some(published) if pods.get(full_name).is_some_and(|known| **known == published) => false,
             Some(published) => {
                 pods.insert(full_name.to_owned(), Arc::new(published));
@@ -70,12 +79,17 @@ impl Board {
 
     /// For `/pods` and other questions: what there is now.
     pub fn pods(&self) -> Pods {
-        self.0.borrow().clone()
+        self.0.borrow().pods.clone()
+    }
+
+    /// Every source has delivered, and these are the pods.
+    pub(super) fn know(&self, names: BTreeSet<String>) {
+        self.0.send_if_modified(|view| view.known.replace(names.clone()).as_ref() != Some(&names));
     }
 
     /// What was put up last under this full name.
     pub(super) fn before(&self, full_name: &str) -> Option<Arc<Published>> {
-        self.0.borrow().get(full_name).cloned()
+        self.0.borrow().pods.get(full_name).cloned()
     }
 
     pub fn subscribe(&self) -> Subscription {
@@ -87,7 +101,7 @@ impl Board {
 
 /// A reader of the board.
 #[derive(Debug, Clone)]
-pub struct Subscription(watch::Receiver<Pods>);
+pub struct Subscription(watch::Receiver<View>);
 
 impl Subscription {
     /// Resolves at once the first time, then after each change. Cancel-safe. `false`: the runner has ended.
@@ -97,6 +111,11 @@ impl Subscription {
 
     /// What there is now.
     pub fn pods(&mut self) -> Pods {
+        self.view().pods
+    }
+
+    /// With what is known to be all.
+    pub fn view(&mut self) -> View {
         self.0.borrow_and_update().clone()
     }
 }
