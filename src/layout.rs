@@ -21,6 +21,8 @@ pub mod port {
     pub const ETCD_CLIENT: u16 = 2379;
     pub const ETCD_PEER: u16 = 2380;
     pub const ETCD_METRICS: u16 = 2381;
+    /// The node's own API.
+    pub const KUBELET: u16 = 10250;
 }
 
 /// kubeadm's directory for everything it makes.
@@ -104,6 +106,11 @@ impl Layout {
         self.under("/etc/kubernetes/kubelet.conf")
     }
 
+    /// Whose certificates clients of the node's API may come with.
+    pub fn client_authority(&self) -> PathBuf {
+        self.under("/etc/kubernetes/pki/ca.crt")
+    }
+
     /// State that survives a boot: images, pods' data, records, the journal.
     pub fn state(&self) -> PathBuf {
         self.under(STATE)
@@ -122,6 +129,16 @@ impl Layout {
     /// What the runner remembers of each pod, in a directory named after its UID.
     pub fn records(&self) -> PathBuf {
         self.state().join("records")
+    }
+
+    /// The certificate and the key that the runner has made for its own API.
+    pub fn serving(&self) -> PathBuf {
+        self.state().join("serving")
+    }
+
+    /// The certificate and its key in [`Layout::serving`].
+    pub fn serving_certificate(&self) -> (PathBuf, PathBuf) {
+        (self.serving().join("kubelet.crt"), self.serving().join("kubelet.key"))
     }
 
     /// What this instance made, for `reset`.

@@ -25,6 +25,7 @@ pub mod published;
 pub mod record;
 pub mod resources;
 pub mod runtime;
+pub mod server;
 pub mod source;
 pub mod status;
 mod takeover;
@@ -76,6 +77,8 @@ pub struct Options {
     pub manifests: PathBuf,
     /// Where more manifests may be fetched.
     pub manifest_url: Option<ManifestUrl>,
+    /// Where the node's API is served, if it is.
+    pub server: Option<server::Settings>,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -87,7 +90,7 @@ where
     R: Runtime,
     F: Future<Output = Result<R>>,
 {
-    let Options { layout, node_name, node_ip, manifests, manifest_url } = options;
+    let Options { layout, node_name, node_ip, manifests, manifest_url, server } = options;
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
     let _lock = lock(&layout)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -109,23 +112,25 @@ where
     let (scan_sender, scans) = mpsc::channel(1);
     let (ask_sender, asks) = mpsc::channel(16);
     let node_name = site.node.name.clone();
-    let api = api::run(api::Context {
+    let agent = api::run(api::Context {
         layout: layout.clone(),
         node: site.node.clone(),
         board: site.board.clone(),
         recorder: site.recorder.clone(),
-        server_port: None,
+        server_port: server.as_ref().map(|server| server.port),
     });
     let directory = source::directory::watch(manifests.clone(), node_name.clone(), scan_sender.clone());
     let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
-    let server = control::serve(listener, ask_sender, open);
+    let api = server.map(|settings| server::run(settings, Arc::clone(&site), ask_sender.clone()));
+    let socket = control::serve(listener, ask_sender, open);
     let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));
     let mut helpers = tokio::task::JoinSet::new();
     helpers.spawn(directory);
     url.map(|url| helpers.spawn(url));
-    helpers.spawn(server);
-    helpers.spawn(api);
+    helpers.spawn(socket);
+    helpers.spawn(agent);
+    api.map(|api| helpers.spawn(api));
     let settled = tokio::time::sleep(SETTLED);
     tokio::pin!(settled);
     let ended = loop {

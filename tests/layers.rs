@@ -31,6 +31,15 @@ const PURE: &[&str] = &[
     "runner/env",
     "runner/node",
     "runner/resources",
+    "runner/logs/lines",
+    "runner/server/cache",
+    "runner/server/identity",
+    "runner/server/query",
+    "runner/server/route",
+    "runner/server/spdy/dictionary",
+    "runner/server/spdy/frame",
+    "runner/server/spdy/headers",
+    "runner/server/spdy/window",
     "runner/probe/tally",
     "image/digest",
     "image/manifest",
@@ -40,7 +49,6 @@ const PURE: &[&str] = &[
     "linux/cgroup/limits",
     "cli/age",
     "cli/describe/story",
-    "cli/logs/lines",
 ];
 
 /// What a pure module never names.

@@ -50,6 +50,7 @@ impl Node {
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: self.layout.manifests(),
             manifest_url: self.manifest_url.as_ref().map(|url| ManifestUrl::new(url, &[]).unwrap()),
+            server: None,
         };
         let runtime = self.runtime.clone();
         self.runner =
@@ -425,6 +426,7 @@ async fn a_second_runner_is_refused_with_the_first_ones_pid() {
         node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         manifests: node.layout.manifests(),
         manifest_url: None,
+        server: None,
     };
     let refused = runner::run(options, |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("a runner is running already (pid {})", std::process::id()));

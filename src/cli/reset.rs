@@ -80,6 +80,7 @@ fn own_state(layout: &Layout) -> OwnState {
         images: node(layout.images()),
         pods: node(layout.pods()),
         records: node(layout.records()),
+        serving: node(layout.serving()),
         run: node(layout.run()),
         runner_log: node(layout.runner_log()),
         journal: node(layout.journal()),

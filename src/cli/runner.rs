@@ -9,7 +9,9 @@ use super::Invocation;
 use crate::error::{Context, Fault, Result};
 use crate::host::facts;
 use crate::image::pull::Puller;
+use crate::layout::port;
 use crate::runner::runtime::embedded::{Embedded, Settings};
+use crate::runner::server;
 use crate::runner::source::url::ManifestUrl;
 use crate::runner::{self, Options};
 
@@ -36,6 +38,21 @@ pub struct RunnerArgs {
         hide_env_values = true
     )]
     manifest_url_header: Vec<String>,
+    /// Address of this node that its API listens on [default: every one]
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
+    /// Port of this node's API (logs, exec, statistics); 0 for none
+    #[arg(long, value_name = "PORT", default_value_t = port::KUBELET)]
+    port: u16,
+    /// Certificate of this node's API; it is read again when it changes [default: one that is made]
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    tls_cert_file: Option<PathBuf>,
+    /// The private key of --tls-cert-file
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_private_key_file: Option<PathBuf>,
+    /// Authority of the clients of this node's API [default: /etc/kubernetes/pki/ca.crt]
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -53,6 +70,12 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
     let facts = facts::gather(layout)?;
     let manifests =
         args.manifests.map(std::path::absolute).transpose().context("cannot make `--manifests` absolute")?;
+    let server = server::Settings {
+        address: args.address,
+        port: args.port,
+        certificate: args.tls_cert_file.zip(args.tls_private_key_file),
+        client_authority: args.client_ca_file,
+    };
     let options = Options {
         layout: layout.clone(),
         node_name: args.node_name.unwrap_or(facts.hostname).trim().to_lowercase(),
@@ -62,6 +85,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
             .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
         manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
+        server: (args.port != 0).then_some(server),
     };
     // one thread: what the runner does all day is wait
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -47,6 +47,7 @@ pub struct OwnState {
     pub images: PathBuf,
     pub pods: PathBuf,
     pub records: PathBuf,
+    pub serving: PathBuf,
     pub run: PathBuf,
     pub runner_log: PathBuf,
     pub journal: PathBuf,
@@ -73,6 +74,7 @@ pub fn plan(made: &[Made], own: &OwnState, keep_images: bool) -> Plan {
     let mut state = vec![
         Action::RemoveTree { path: own.pods.clone() },
         Action::RemoveTree { path: own.records.clone() },
+        Action::RemoveTree { path: own.serving.clone() },
         Action::RemoveFile { path: own.runner_log.clone() },
     ];
     if !keep_images {
@@ -124,6 +126,7 @@ mod tests {
             images: "/var/lib/bootstrap/images".into(),
             pods: "/var/lib/bootstrap/pods".into(),
             records: "/var/lib/bootstrap/records".into(),
+            serving: "/var/lib/bootstrap/serving".into(),
             run: "/run/bootstrap".into(),
             runner_log: "/var/log/bootstrap-runner.log".into(),
             journal: "/var/lib/bootstrap/journal".into(),
@@ -154,6 +157,7 @@ mod tests {
                 "remove /etc/kubernetes/pki/ca.key",
                 "remove /var/lib/bootstrap/pods with everything below",
                 "remove /var/lib/bootstrap/records with everything below",
+                "remove /var/lib/bootstrap/serving with everything below",
                 "remove /var/log/bootstrap-runner.log",
                 "remove /var/lib/bootstrap/images with everything below",
                 "remove directory /etc/kubernetes/pki if it is empty",

@@ -1,5 +1,8 @@
 //! What the runner does about log files: it links, counts and removes them; the shim writes them [6].
 
+mod lines;
+pub mod reader;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
