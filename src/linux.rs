@@ -1,4 +1,4 @@
-//! What the kernel offers beyond the standard library: processes, mounts, cgroups, pipes, sockets.
+//! What the kernel offers beyond the standard library: processes, mounts, cgroups, pipes, sockets, terminals.
 //!
 //! Thin and without policy: which pod gets which limit or mount is decided elsewhere. The only `unsafe` of the
 //! program is below here, each block with its reason. Nothing here depends on the rest of the crate but
@@ -16,6 +16,8 @@ pub mod pipe;
 pub mod process;
 pub mod rooted;
 pub mod socket;
+pub mod stream;
+pub mod terminal;
 pub mod tree;
 
 pub use tree::{Leftover, give_tree, remove_tree};

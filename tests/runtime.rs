@@ -11,3 +11,4 @@ mod output;
 mod recovery;
 mod variables;
 mod volumes;
+mod streams;

@@ -1,13 +1,19 @@
-//! Unix sockets at paths of any length: the kernel's limit is 107 bytes, so the directory is named by a descriptor.
+//! Unix sockets: at paths of any length, and with descriptors that travel along.
+//!
+//! The kernel's limit of a path is 107 bytes, so the directory is named by a descriptor.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+/// As many descriptors as one message may carry here.
+pub const MOST_DESCRIPTORS: usize = 8;
 
 /// A way to a socket that is always short enough, good for as long as this value lives.
 #[derive(Debug)]
@@ -45,6 +51,35 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
+/// Sends `bytes`, of which there must be one at least, and copies of up to [`MOST_DESCRIPTORS`] descriptors.
+pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if bytes.is_empty() || descriptors.len() > MOST_DESCRIPTORS {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let descriptors: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let control = [ControlMessage::ScmRights(&descriptors)];
+    let control = if descriptors.is_empty() { &[] } else { &control[..] };
+    let socket = socket.as_fd().as_raw_fd();
+    let sent = sendmsg::<()>(socket, &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    // the descriptors have gone with the first byte; a socket that takes no more is a client that does not read
+    if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Receives into `buffer`, and adds the descriptors that have come along to `descriptors`; 0 is the end.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let socket = socket.as_fd().as_raw_fd();
+    let message = recvmsg::<()>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(received) = control {
+            // SAFETY: the kernel has just made these descriptors for this process, and nobody else knows them.
+            descriptors.extend(received.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+        }
+    }
+    Ok(message.bytes)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -69,5 +104,25 @@ mod tests {
         let mut text = String::new();
         listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn descriptors_travel_with_the_message() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (mut read, write) = crate::linux::pipe::pipe().unwrap();
+        send(&near, b"take this", &[write.as_fd()]).unwrap();
+        drop(write);
+        let (mut buffer, mut descriptors) = ([0; 64], Vec::new());
+        assert_eq!(receive(&far, &mut buffer, &mut descriptors).unwrap(), 9);
+        let mut writer = File::from(descriptors.pop().unwrap());
+        assert!(descriptors.is_empty());
+        writer.write_all(b"through it").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through it");
+        assert!(send(&near, b"", &[]).is_err(), "nothing to travel with");
+        drop(near);
+        assert_eq!(receive(&far, &mut buffer, &mut descriptors).unwrap(), 0);
     }
 }

@@ -250,6 +250,12 @@ pub struct Container {
     pub resources: ResourceRequirements,
     /// The pod's has been merged in.
     pub security: SecurityContext,
+    #[serde(default)]
+    pub stdin: bool,
+    #[serde(default)]
+    pub stdin_once: bool,
+    #[serde(default)]
+    pub tty: bool,
     /// `None` when the manifest asks for none by an empty path.
     pub termination_message: Option<TerminationMessage>,
     pub startup: Option<Probe>,

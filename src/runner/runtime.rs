@@ -197,6 +197,15 @@ pub struct ContainerConfig {
     pub log_path: PathBuf,
     pub resources: Resources,
     pub security: SecurityContext,
+    /// Its standard input is kept open for clients; otherwise it is empty.
+    #[serde(default)]
+    pub stdin: bool,
+    /// The input ends when the first client that has it lets go.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// It gets a terminal, whose one stream counts as `stdout` [6.4].
+    #[serde(default)]
+    pub tty: bool,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -260,15 +269,21 @@ pub struct StreamOptions {
     pub tty: bool,
 }
 
-/// A process and the ends of its streams that were asked for. To drop it lets go of the streams; the process goes on.
+/// A process and the ends of its streams that were asked for. To drop it lets go of the streams; the process goes on,
+/// and what it prints is lost.
+///
+/// Whoever makes one descriptor of a terminal non-blocking makes all of them so. A terminal whose processes have ended
+/// reads as EIO, not as an end.
 pub struct Session {
-    /// To close it is the end of the process's input, but with a terminal, whose end is a character.
+    /// To close it is the end of the process's input, but with a terminal, whose end is a character. `None` also where
+    /// a container has no input to attach to, or no more.
     pub stdin: Option<OwnedFd>,
     pub stdout: Option<OwnedFd>,
     pub stderr: Option<OwnedFd>,
     /// The terminal's own end, for its size; the streams are copies of it.
     pub terminal: Option<OwnedFd>,
-    /// The exit code, 128 + signal where a signal ended the process.
+    /// The exit code, 128 + signal where a signal ended the process. An error: the client has been left behind, or the
+    /// runtime has lost the process. To drop it alone counts as letting go of the streams.
     pub exit: Pin<Box<dyn Future<Output = RuntimeResult<i32>> + Send>>,
 }
 

@@ -255,6 +255,9 @@ pub(super) fn config(script: &str) -> ContainerConfig {
         log_path: "main/0.log".into(),
         resources: Resources::default(),
         security: SecurityContext::default(),
+        stdin: false,
+        stdin_once: false,
+        tty: false,
         labels: Default::default(),
         annotations: Default::default(),
     }

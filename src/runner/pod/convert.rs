@@ -168,6 +168,9 @@ fn container(container: &api::Container, spec: &api::PodSpec, kind: ContainerKin
         mounts: container.volume_mounts.iter().flatten().map(mount).collect(),
         resources: container.resources.as_ref().map(resources).unwrap_or_default(),
         security: security(container.security_context.as_ref(), spec.security_context.as_ref()),
+        stdin: container.stdin == Some(true),
+        stdin_once: container.stdin_once == Some(true),
+        tty: container.tty == Some(true),
         termination_message: container.termination_message_path.as_ref().filter(|path| !path.is_empty()).map(|path| {
             TerminationMessage {
                 path: PathBuf::from(path),

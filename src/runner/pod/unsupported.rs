@@ -190,11 +190,11 @@ impl Refused {
             restart_policy_rules,
             security_context,
             startup_probe: _,
-            stdin,
+            stdin: _,
             stdin_once: _,
             termination_message_path: _,
             termination_message_policy: _,
-            tty,
+            tty: _,
             volume_devices,
             volume_mounts,
             working_dir: _,
@@ -220,8 +220,6 @@ impl Refused {
             let path = format!("{path}.restartPolicyRules[{index}].action");
             self.value(rule.action == "RestartAllContainers", &path, &rule.action);
         }
-        self.value(*stdin == Some(true), &format!("{path}.stdin"), "true");
-        self.value(*tty == Some(true), &format!("{path}.tty"), "true");
         self.field(any(volume_devices), &format!("{path}.volumeDevices"));
         if let Some(context) = security_context {
             self.security(context, &format!("{path}.securityContext"));
@@ -324,8 +322,8 @@ mod tests {
     fn each_refusal_names_its_field() {
         for (field, expected) in [
             (
-                json!({"initContainers": [{"name": "i", "tty": true}]}),
-                "`spec.initContainers[0].tty: true` is not supported",
+                json!({"initContainers": [{"name": "i", "lifecycle": {"stopSignal": "SIGHUP"}}]}),
+                "`spec.initContainers[0].lifecycle.stopSignal` is not supported",
             ),
             (
                 json!({"containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}),

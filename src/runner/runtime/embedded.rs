@@ -32,7 +32,7 @@ use super::shim::protocol::{Reply, Verb};
 use super::spec::stop_signal;
 use super::{
     Container, ContainerConfig, ContainerState, ExecOutput, Exit, ImageStatus, PodSandbox, PodSandboxConfig, Runtime,
-    RuntimeError, RuntimeResult,
+    RuntimeError, RuntimeResult, Session, StreamOptions,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
@@ -228,6 +228,14 @@ impl Runtime for Embedded {
 
     async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> RuntimeResult<ExecOutput> {
         self.entry(id)?.exec(command, timeout).await
+    }
+
+    async fn exec(&self, id: &str, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
+        self.entry(id)?.stream(command, streams).await
+    }
+
+    async fn attach(&self, id: &str, streams: StreamOptions) -> RuntimeResult<Session> {
+        self.entry(id)?.attach(streams).await
     }
 
     async fn image_status(&self, image: &str) -> RuntimeResult<Option<ImageStatus>> {

@@ -10,7 +10,9 @@
 //! that it holds open itself. A shim has one thread and no asynchronous runtime, for what it forks must be whole; all
 //! that needs memory happens in forked helpers that end at once.
 
+mod attach;
 mod create;
+mod ends;
 mod exec;
 mod executor;
 mod facts;
@@ -18,6 +20,9 @@ mod output;
 pub mod protocol;
 pub mod record;
 mod serve;
+mod session;
+mod stdin;
+mod terminal;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -30,7 +35,7 @@ use std::process::ExitCode;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 
-use self::create::Created;
+use self::create::{Created, Handles};
 use self::protocol::{Failure, Hello};
 use self::record::{ContainerRecord, ProcessRecord};
 use crate::error::{Context, Result, chain_of};
@@ -119,16 +124,17 @@ fn supervise(origin: Origin, directory: &Path) -> Result<()> {
     cgroups.at(&container.shims_cgroup).create()?;
     cgroups.at(&container.shims_cgroup).join(std::process::id())?;
     let listener = socket::listen(Path::new(record::SOCKET)).context("cannot listen on the shim's socket")?;
-    let (process, pending, warnings) = match origin {
+    let (process, handles, warnings) = match origin {
         Origin::Create => {
-            let Created { init, status, warnings } = create::create(&container, directory)?;
-            let process = ProcessRecord { init, started_at: None };
+            let Created { init, handles, warnings } = create::create(&container, directory)?;
+            let process = ProcessRecord { init, started_at: None, stdin_taken: false };
             record::store(record::PROCESS, &process)?;
-            (process, Some(status), warnings)
+            (process, handles, warnings)
         }
-        Origin::Adopt => (record::load(record::PROCESS)?, None, Vec::new()),
+        // the others went with the shim that created the container
+        Origin::Adopt => (record::load(record::PROCESS)?, Handles::default(), Vec::new()),
     };
-    let server = serve::Server::new(origin, container, directory, process, pending, cgroups, listener)?;
+    let server = serve::Server::new(origin, container, directory, process, handles, cgroups, listener)?;
     say(&Hello::Ready { warnings });
     close_standard_output()?;
     server.run()

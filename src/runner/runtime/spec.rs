@@ -101,6 +101,11 @@ pub fn build(config: &ContainerConfig, image: &ImageConfig, facts: &Facts) -> Ru
     serde_json::from_value(value).map_err(|error| RuntimeError::Other(error.into()))
 }
 
+/// Who the process of a specification is.
+pub fn user_id(spec: &Spec) -> u32 {
+    spec.process().as_ref().map_or(0, |process| process.user().uid())
+}
+
 /// The pod's, then the container's own. Network and UTS are the pod's or the node's [3.88].
 fn namespaces(config: &ContainerConfig, facts: &Facts) -> Value {
     let mut own = vec!["mount"];
@@ -211,6 +216,9 @@ pub(super) mod tests {
             log_path: "etcd/0.log".into(),
             resources: Default::default(),
             security: Default::default(),
+            stdin: false,
+            stdin_once: false,
+            tty: false,
             labels: Default::default(),
             annotations: Default::default(),
         }

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::client::{call, spawn};
+use super::client::{call, open_session, spawn};
 use super::{
     Container, ContainerConfig, ContainerState, Embedded, ExecOutput, Exit, PATIENCE, Reply, RuntimeError,
-    RuntimeResult, Verb, blocking, clean, limits, namespaces, places, stop_signal,
+    RuntimeResult, Session, StreamOptions, Verb, blocking, clean, limits, namespaces, places, stop_signal,
 };
 use crate::error::{Context, Result};
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_DIRECTORY};
@@ -168,9 +168,7 @@ impl Entry {
     }
 
     pub(super) async fn exec(&self, command: &[String], timeout: Duration) -> RuntimeResult<ExecOutput> {
-        if command.first().is_none_or(String::is_empty) {
-            return Err(RuntimeError::BadConfig("no command to execute".to_owned()));
-        }
+        check(command)?;
         let verb = Verb::Exec { command: command.to_vec(), timeout };
         // never twice: a command may not be run again by the shim's successor
         let asking = async { call(&self.directory, verb).await?.reply().await };
@@ -180,6 +178,29 @@ impl Entry {
             Reply::Failed(failure) => Err(failure.into()),
             other => Err(anyhow::anyhow!("unexpected reply {other:?}").into()),
         }
+    }
+}
+
+impl Entry {
+    pub(super) async fn stream(&self, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
+        stream(&self.directory, command, streams).await
+    }
+
+    pub(super) async fn attach(&self, streams: StreamOptions) -> RuntimeResult<Session> {
+        open_session(&self.directory, Verb::Attach(streams)).await
+    }
+}
+
+/// Runs a command in the container whose state is in `directory`.
+pub(super) async fn stream(directory: &Path, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
+    check(command)?;
+    open_session(directory, Verb::Stream { command: command.to_vec(), streams }).await
+}
+
+fn check(command: &[String]) -> RuntimeResult<()> {
+    match command.first().is_none_or(String::is_empty) {
+        true => Err(RuntimeError::BadConfig("no command to execute".to_owned())),
+        false => Ok(()),
     }
 }
 

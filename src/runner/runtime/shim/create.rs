@@ -22,6 +22,8 @@ use super::executor::Program;
 use super::facts;
 use super::protocol::Failure;
 use super::record::{self, ContainerRecord};
+use super::stdin;
+use super::terminal::Console;
 use crate::error::{Context, Result, chain_of};
 use crate::image::reference::{InvalidReference, Reference};
 use crate::image::store::Store;
@@ -35,9 +37,17 @@ use crate::runner::runtime::{ContainerConfig, RuntimeError, RuntimeResult, Secco
 /// A container whose first process waits to be started.
 pub(super) struct Created {
     pub(super) init: Identity,
-    /// Says how the execution of the user's program went.
-    pub(super) status: File,
+    pub(super) handles: Handles,
     pub(super) warnings: Vec<String>,
+}
+
+/// What only the shim that has created the container holds.
+#[derive(Default)]
+pub(super) struct Handles {
+    /// Says how the execution of the user's program went.
+    pub(super) status: Option<File>,
+    /// The controlling end of the container's terminal.
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +60,12 @@ pub(super) fn create(container: &ContainerRecord, directory: &Path) -> Result<Cr
     for path in [record::STDOUT, record::STDERR] {
         pipe::make_fifo(Path::new(path)).with_context(|| format!("cannot make the named pipe `{path}`"))?;
     }
+    if container.config.stdin && !container.config.tty {
+        let path = record::STDIN;
+        pipe::make_fifo(Path::new(path)).with_context(|| format!("cannot make the named pipe `{path}`"))?;
+    }
+    let console = if container.config.tty { Some(Console::listen(directory)?) } else { None };
+    let console_path = console.as_ref().map(|console| console.path().to_owned());
     let log_start = fs::metadata(record::RUNTIME_LOG).map_or(0, |log| log.len());
     let (mut result, mut result_writer) = pipe::pipe().context("cannot make a pipe")?;
     let (status, status_writer) = pipe::pipe().context("cannot make a pipe")?;
@@ -58,7 +74,7 @@ pub(super) fn create(container: &ContainerRecord, directory: &Path) -> Result<Cr
     let creator = process::fork(|| {
         let outcome = match prepare_helper(shim, &[result_writer.as_raw_fd(), program_status.as_raw_fd()])
             .map_err(RuntimeError::Other)
-            .and_then(|()| run(container, directory, Arc::clone(&program_status)))
+            .and_then(|()| run(container, directory, console_path.as_deref(), Arc::clone(&program_status)))
         {
             Ok((pid, warnings)) => Outcome::Created { pid, warnings },
             Err(error) => Outcome::Failed(error.into()),
@@ -77,12 +93,19 @@ pub(super) fn create(container: &ContainerRecord, directory: &Path) -> Result<Cr
     match serde_json::from_slice(&read_available(&mut result)) {
         Ok(Outcome::Created { pid, warnings }) => {
             let init = Identity::of(pid).context("the container's first process has ended")?;
-            Ok(Created { init, status, warnings })
+            let terminal = console.map(|console| console.receive(owner()?)).transpose()?;
+            Ok(Created { init, handles: Handles { status: Some(status), terminal }, warnings })
         }
         Ok(Outcome::Failed(Failure::Other(message))) => Err(Failure::Other(with_log(message, log_start)).into()),
         Ok(Outcome::Failed(failure)) => Err(failure.into()),
         Err(_) => Err(Failure::Other(with_log("the container's creator was killed".to_owned(), log_start)).into()),
     }
+}
+
+/// The container's user.
+fn owner() -> Result<u32> {
+    let spec = Spec::load(record::CONFIG).context("cannot read the container's specification")?;
+    Ok(spec::user_id(&spec))
 }
 
 /// What a pipe that does not block holds.
@@ -129,7 +152,12 @@ pub(super) fn program(container: &ContainerRecord, spec: &Spec, status: Arc<File
     Ok(Program { is_looked_for: false, filters, status })
 }
 
-fn run(container: &ContainerRecord, directory: &Path, status: Arc<File>) -> RuntimeResult<(u32, Vec<String>)> {
+fn run(
+    container: &ContainerRecord,
+    directory: &Path,
+    console: Option<&Path>,
+    status: Arc<File>,
+) -> RuntimeResult<(u32, Vec<String>)> {
     let mut warnings = Vec::new();
     let cgroups = Cgroups::detect()?;
     cgroups.at(&container.cgroup).join(std::process::id())?;
@@ -142,14 +170,15 @@ fn run(container: &ContainerRecord, directory: &Path, status: Arc<File>) -> Runt
     let spec = spec::build(&config, &container.image, &facts)?;
     make_working_directory(&config, &spec, &facts.rootfs)?;
     spec.save(record::CONFIG).context("cannot write the container's specification")?;
-    let owner = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let owner = spec::user_id(&spec);
     let program = program(container, &spec, status)?;
     let [stdout, stderr] = [record::STDOUT, record::STDERR].map(|path| open_output(path, owner));
     let built = ContainerBuilder::new(container.id.clone(), SyscallType::default())
         .with_executor(program)
         .with_root_path(directory.join(record::LIBRARY))
         .map_err(anyhow::Error::from)?
-        .with_stdin(null()?)
+        .with_console_socket(console)
+        .with_stdin(stdin::for_container(config.stdin && !config.tty, config.stdin_once, owner)?)
         .with_stdout(stdout?)
         .with_stderr(stderr?)
         .as_init(directory)
@@ -237,7 +266,7 @@ fn open_output(path: &str, owner: u32) -> Result<OwnedFd> {
 }
 
 pub(super) fn null() -> Result<OwnedFd> {
-    let null = OpenOptions::new().read(true).open("/dev/null").context("cannot open `/dev/null`")?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null").context("cannot open `/dev/null`")?;
     Ok(null.into())
 }
 

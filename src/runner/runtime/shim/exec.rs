@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,17 @@ use crate::runner::runtime::ExecOutput;
 
 /// What a probe's output is cut to [5.20].
 const OUTPUT_LIMIT: usize = 10 * 1024;
+
+/// What a command's standard streams are.
+pub(super) enum Stdio {
+    Files {
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+    /// A terminal, whose other end is sent to the socket of this path.
+    Terminal(PathBuf),
+}
 
 /// The helper's whole life: runs `command`, replies on `client`, returns its exit code.
 pub(super) fn serve(
@@ -59,7 +70,8 @@ fn run(
     let failed = |error: &anyhow::Error| Failure::Other(explain(error, log_start));
     let (mut status, status_writer) = pipe::pipe().map_err(|error| failed(&error.into()))?;
     let (output, output_writer) = pipe::pipe().map_err(|error| failed(&error.into()))?;
-    let joined = join(container, directory, command, Arc::new(status_writer), output_writer);
+    let joined =
+        stdio(output_writer).and_then(|stdio| join(container, directory, command, Arc::new(status_writer), stdio));
     match joined {
         Ok(pid) => watch(pid, output, deadline).map_err(|error| failed(&error)),
         Err(error) => {
@@ -72,13 +84,19 @@ fn run(
     }
 }
 
+/// Both outputs into one pipe.
+fn stdio(output: File) -> Result<Stdio> {
+    let copy = output.try_clone().context("cannot copy a pipe")?;
+    Ok(Stdio::Files { stdin: null()?, stdout: copy.into(), stderr: output.into() })
+}
+
 /// Starts the command as a child of this process.
-fn join(
+pub(super) fn join(
     container: &ContainerRecord,
     directory: &Path,
     command: &[String],
     status: Arc<File>,
-    output: File,
+    stdio: Stdio,
 ) -> Result<Pid> {
     if let Some(wanted) = container.config.resources.oom_score_adj {
         process::set_oom_score_adj(wanted).context("cannot set oom_score_adj")?;
@@ -87,18 +105,22 @@ fn join(
     // the container's own process with another command: its user, capabilities, environment and limits
     let mut process = spec.process().clone().context("the container's specification has no process")?;
     process.set_args(Some(command.to_vec()));
+    process.set_terminal(Some(matches!(stdio, Stdio::Terminal(_))));
     let file = directory.join(format!("exec-{}.json", std::process::id()));
     record::store(&file, &process)?;
     let builder = ContainerBuilder::new(container.id.clone(), SyscallType::default())
         .with_executor(Program { is_looked_for: true, ..program(container, &spec, status)? })
-        .with_root_path(directory.join(record::LIBRARY))?
-        .with_stdin(null()?)
-        .with_stdout(output.try_clone()?)
-        .with_stderr(output)
+        .with_root_path(directory.join(record::LIBRARY))?;
+    let builder = match stdio {
+        Stdio::Files { stdin, stdout, stderr } => builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr),
+        Stdio::Terminal(socket) => builder.with_console_socket(Some(socket)),
+    };
+    let pid = builder
         .as_tenant()
         .with_process(Some(&file))
-        .with_detach(true);
-    let pid = builder.build().context("cannot run a command in the container");
+        .with_detach(true)
+        .build()
+        .context("cannot run a command in the container");
     let _ = fs::remove_file(&file);
     Ok(Pid::from_raw(pid?.as_raw()))
 }
@@ -159,7 +181,7 @@ fn collect(output: &mut File, collected: &mut Vec<u8>) -> Result<bool> {
     Ok(true)
 }
 
-fn exit_code(status: WaitStatus) -> i32 {
+pub(super) fn exit_code(status: WaitStatus) -> i32 {
     match status {
         WaitStatus::Exited(_, code) => code,
         WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,

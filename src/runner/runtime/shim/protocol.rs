@@ -1,15 +1,19 @@
 //! What runner and shim say to each other.
 //!
-//! On the shim's socket each connection carries one request and one reply, each a line of JSON. A container is served
-//! by the version of the program that created it, so a variant is never renamed and a field never loses its meaning.
+//! On the shim's socket each connection carries one request and one reply, each a line of JSON. A request for streams
+//! has two replies: the streams' ends, which travel with the first as descriptors, and the end of what they belong to.
+//! A container is served by the version of the program that created it, so a variant is never renamed and a field never
+//! loses its meaning; a verb that a shim does not know is refused in words.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runner::runtime::{ContainerState, ExecOutput, RuntimeError};
+use crate::runner::runtime::{ContainerState, ExecOutput, RuntimeError, StreamOptions};
 
 pub const VERSION: u32 = 1;
+/// How the answer to a verb begins that the shim, which is as old as its container, does not know.
+pub const NOT_UNDERSTOOD: &str = "cannot understand the request";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -33,6 +37,13 @@ pub enum Verb {
         command: Vec<String>,
         timeout: Duration,
     },
+    /// Runs a command whose streams are the client's; answered by [`Reply::Streams`], then by [`Reply::Exited`].
+    Stream {
+        command: Vec<String>,
+        streams: StreamOptions,
+    },
+    /// The streams of the container's own process; answered by [`Reply::Streams`], then by [`Reply::Exited`].
+    Attach(StreamOptions),
     /// After somebody has moved the log file away.
     ReopenLog,
     /// Ends what runs; answered when nothing does, and then the shim ends.
@@ -44,7 +55,19 @@ pub enum Verb {
 pub enum Reply {
     State(ContainerState),
     Done,
-    Exec { exit_code: Option<i32>, output: Vec<u8> },
+    Exec {
+        exit_code: Option<i32>,
+        output: Vec<u8>,
+    },
+    /// Which ends have come with this reply, in this order.
+    Streams {
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        terminal: bool,
+    },
+    /// The exit code, 128 + signal where a signal ended the process.
+    Exited(i32),
     Failed(Failure),
 }
 

@@ -30,6 +30,7 @@ pub const CONFIG: &str = "config.json";
 pub const ROOTFS: &str = "rootfs";
 /// The library's own state.
 pub const LIBRARY: &str = "oci";
+pub const STDIN: &str = "stdin";
 pub const STDOUT: &str = "stdout";
 pub const STDERR: &str = "stderr";
 
@@ -71,6 +72,9 @@ pub struct ProcessRecord {
     pub init: Identity,
     /// `None` until the user's program has been executed.
     pub started_at: Option<Timestamp>,
+    /// A client has had the standard input that only the first one gets.
+    #[serde(default)]
+    pub stdin_taken: bool,
 }
 
 pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
@@ -138,7 +142,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(PROCESS);
         assert_eq!(load_if_exists::<ProcessRecord>(&path).unwrap(), None);
-        let record = ProcessRecord { init: Identity { pid: 1, start_time: 2 }, started_at: None };
+        let record = ProcessRecord { init: Identity { pid: 1, start_time: 2 }, started_at: None, stdin_taken: false };
         store(&path, &record).unwrap();
         assert_eq!(load_if_exists(&path).unwrap(), Some(record));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

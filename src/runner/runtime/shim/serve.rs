@@ -26,17 +26,20 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
-pub(super) use self::connection::answer;
 use self::connection::{Connections, Received};
+pub(super) use self::connection::{answer, is_open};
+use super::create::Handles;
+use super::ends::Ends;
 use super::output::Output;
 use super::protocol::{Failure, Reply, Verb};
 use super::record::{self, ContainerRecord, ProcessRecord};
-use super::{Origin, exec, executor};
+use super::stdin::Stdin;
+use super::{Origin, exec, executor, session};
 use crate::error::{Context, Result, chain_of};
 use crate::linux::cgroup::Cgroups;
 use crate::linux::pidfd::PidFd;
 use crate::linux::process;
-use crate::runner::runtime::{ContainerState, Exit};
+use crate::runner::runtime::{ContainerState, Exit, StreamOptions};
 
 /// Which descriptor is ready: the tokens of the first few, connections follow.
 const LISTENER: u64 = 0;
@@ -44,6 +47,7 @@ const CHILDREN: u64 = 1;
 const INIT: u64 = 2;
 const STATUS: u64 = 3;
 const OUTPUT: u64 = 4;
+const TERMINAL: u64 = 6;
 const RECORD: u64 = 8;
 const CONNECTIONS: u64 = 16;
 
@@ -59,6 +63,7 @@ pub(super) struct Server {
     init: Option<PidFd>,
     exit: Option<Exit>,
     output: Output,
+    stdin: Stdin,
     /// How the user's program is executed; unread until then.
     status: Option<File>,
     said: Vec<u8>,
@@ -82,11 +87,12 @@ impl Server {
         container: ContainerRecord,
         directory: &Path,
         process: ProcessRecord,
-        status: Option<File>,
+        handles: Handles,
         cgroups: Cgroups,
         listener: UnixListener,
     ) -> Result<Server> {
-        let output = Output::open(&container)?;
+        let Handles { status, terminal } = handles;
+        let output = Output::open(&container, terminal)?;
         let mut children = SigSet::empty();
         children.add(Signal::SIGCHLD);
         let children = SignalFd::with_flags(&children, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -106,7 +112,11 @@ impl Server {
             // told once for each write: what is not finished stays in the pipe
             add(fifo, EpollFlags::EPOLLIN | EpollFlags::EPOLLET, OUTPUT + number)?;
         }
+        if let Some(terminal) = output.terminal() {
+            add(terminal, EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TERMINAL)?;
+        }
         let mut server = Server {
+            stdin: Stdin::open(&container, &process),
             container,
             directory: directory.to_owned(),
             process,
@@ -152,6 +162,7 @@ impl Server {
                         let _ = self.record.read_events();
                         self.is_forgotten = true;
                     }
+                    TERMINAL => self.output.mark_terminal_ready(),
                     token if token < CONNECTIONS => self.output.mark_ready((token - OUTPUT) as usize),
                     token => self.received(token)?,
                 }
@@ -211,7 +222,7 @@ impl Server {
             Verb::KillAll => self.kill_all().map(|()| Reply::Done),
             Verb::Wait if self.exit.is_some() => Ok(Reply::State(self.state())),
             Verb::Wait => {
-                self.waiters.retain(connection::is_open);
+                self.waiters.retain(is_open);
                 self.waiters.push(client);
                 return Ok(());
             }
@@ -225,6 +236,20 @@ impl Server {
                     let _ = process::fork(|| exec::serve(shim, container, directory, &command, timeout, client));
                     return Ok(());
                 }
+            }
+            Verb::Stream { command, streams } => {
+                let shim = std::process::id();
+                let (container, directory) = (&self.container, &self.directory);
+                if self.exit.is_some() || self.process.started_at.is_none() {
+                    Err(anyhow::anyhow!("the container does not run"))
+                } else {
+                    let _ = process::fork(|| session::serve(shim, container, directory, &command, streams, client));
+                    return Ok(());
+                }
+            }
+            Verb::Attach(streams) => {
+                self.attach(streams, client);
+                return Ok(());
             }
             Verb::ReopenLog => self.output.reopen_log().map(|()| Reply::Done),
             Verb::Delete => {
@@ -240,6 +265,29 @@ impl Server {
         };
         answer(client, &reply.unwrap_or_else(|error| Reply::Failed(Failure::Other(chain_of(&error)))));
         Ok(())
+    }
+
+    /// From now on the client has the container's streams.
+    fn attach(&mut self, streams: StreamOptions, client: UnixStream) {
+        let attached = client.try_clone().context("cannot copy a connection").and_then(|copy| {
+            if self.exit.is_some() || self.process.started_at.is_none() {
+                anyhow::bail!("the container does not run");
+            }
+            copy.set_nonblocking(true)?;
+            let terminal = self.output.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
+            let stdin = if streams.stdin { self.stdin.end(terminal.as_ref())? } else { None };
+            let has_stdin = stdin.is_some();
+            let ends = Ends { stdin, terminal, ..Ends::default() };
+            self.output.attached.add(copy, streams, ends).context("cannot attach")?;
+            if has_stdin && self.stdin.given() {
+                self.process.stdin_taken = true;
+                record::store(record::PROCESS, &self.process)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = attached {
+            answer(client, &Reply::Failed(Failure::Other(chain_of(&error))));
+        }
     }
 
     fn state(&self) -> ContainerState {
@@ -364,6 +412,7 @@ impl Server {
         if !self.is_forgotten {
             record::store(record::EXIT, &exit)?;
         }
+        self.output.attached.end(exit.code);
         self.exit = Some(exit);
         let state = Reply::State(self.state());
         for waiter in self.waiters.drain(..) {

@@ -17,7 +17,7 @@ pub(super) fn build(
 ) -> RuntimeResult<Value> {
     let held = capability::names(capability::mask(&config.security, facts)?);
     Ok(json!({
-        "terminal": false,
+        "terminal": config.tty,
         "user": { "uid": user.uid, "gid": user.gid, "umask": 0o022, "additionalGids": user.additional_gids },
         "args": command(config, image)?,
         "env": environment(config, image, facts, user)?,

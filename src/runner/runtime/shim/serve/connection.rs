@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::error::{Context, Result};
-use crate::runner::runtime::shim::protocol::{Failure, Reply, Request, VERSION, Verb};
+use crate::runner::runtime::shim::protocol::{Failure, NOT_UNDERSTOOD, Reply, Request, VERSION, Verb};
 
 /// More than any command line the runner sends.
 const REQUEST_LIMIT: usize = 1 << 20;
@@ -81,7 +81,7 @@ fn parse(line: &[u8]) -> Result<Verb, String> {
     struct Versioned {
         version: u32,
     }
-    let malformed = |error: serde_json::Error| format!("cannot understand the request: {error}");
+    let malformed = |error: serde_json::Error| format!("{NOT_UNDERSTOOD}: {error}");
     let Versioned { version } = serde_json::from_slice(line).map_err(malformed)?;
     if version != VERSION {
         return Err(format!("this shim speaks version {VERSION} of the protocol, not {version}"));
@@ -101,7 +101,7 @@ pub(in crate::runner::runtime::shim) fn answer(mut client: UnixStream, reply: &R
 }
 
 /// Whether the client still waits.
-pub(super) fn is_open(client: &UnixStream) -> bool {
+pub(in crate::runner::runtime::shim) fn is_open(client: &UnixStream) -> bool {
     let mut byte = [0];
     // a waiting client has nothing more to say
     matches!((&*client).read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
