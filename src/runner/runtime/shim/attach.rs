@@ -35,6 +35,7 @@ struct Client {
 impl Attached {
     /// Gives the client its ends; `ends` holds those that are not made here.
     pub(super) fn add(&mut self, connection: UnixStream, streams: StreamOptions, mut ends: Ends) -> io::Result<()> {
+        connection.set_nonblocking(true)?;
         self.clients.retain(|client| is_open(&client.connection));
         if self.clients.len() >= CLIENT_LIMIT {
             return Err(io::Error::other(format!("{CLIENT_LIMIT} clients are attached already")));

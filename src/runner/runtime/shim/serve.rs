@@ -273,7 +273,6 @@ impl Server {
             if self.exit.is_some() || self.process.started_at.is_none() {
                 anyhow::bail!("the container does not run");
             }
-            copy.set_nonblocking(true)?;
             let terminal = self.output.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
             let stdin = if streams.stdin { self.stdin.end(terminal.as_ref())? } else { None };
             let has_stdin = stdin.is_some();
