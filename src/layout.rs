@@ -156,6 +156,11 @@ impl Layout {
         self.run().join("pods")
     }
 
+    /// What there is of the pods' own network: a file for each address that is taken.
+    pub fn run_network(&self) -> PathBuf {
+        self.run().join("network")
+    }
+
     /// The runner's control socket, root's alone.
     pub fn control_socket(&self) -> PathBuf {
         self.run().join("runner.sock")

@@ -8,9 +8,11 @@
 
 pub mod calls;
 pub mod cgroup;
+pub mod link;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod netfilter;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
@@ -18,6 +20,7 @@ pub mod rooted;
 pub mod socket;
 pub mod stream;
 pub mod terminal;
+pub mod sysctl;
 pub mod tree;
 
 pub use tree::{Leftover, give_tree, remove_tree};

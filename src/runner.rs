@@ -17,6 +17,7 @@ pub mod env;
 pub mod event;
 pub mod hook;
 pub mod logs;
+pub mod net;
 pub mod node;
 pub mod pod;
 pub mod pods;

@@ -64,6 +64,8 @@ pub fn sandbox(pod: &Pod, attempt: u32, node: &Node, layout: &Layout, seen: Time
             host_ipc: pod.host_ipc,
             share_process: pod.share_process,
         },
+        port_mappings: Vec::new(),
+        sysctls: BTreeMap::new(),
         resources: resources::of_pod(pod),
         labels: labels(pod),
         annotations,

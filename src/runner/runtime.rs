@@ -13,6 +13,7 @@ pub mod spec;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -85,6 +86,46 @@ impl std::fmt::Display for DnsConfig {
     }
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    #[default]
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
+        })
+    }
+}
+
+/// A port of the node that leads to a pod with a network of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub protocol: Protocol,
+    pub container_port: u16,
+    pub host_port: u16,
+    /// Only on this address of the node; `None` or an unspecified one for all.
+    pub host_ip: Option<IpAddr>,
+}
+
+impl PortMapping {
+    /// Both cannot be there at once.
+    pub fn collides(&self, other: &PortMapping) -> bool {
+        let address = |mapping: &PortMapping| mapping.host_ip.filter(|ip| !ip.is_unspecified());
+        let is_one_address = match (address(self), address(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.protocol == other.protocol && self.host_port == other.host_port && is_one_address
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodSandboxConfig {
     pub metadata: PodMetadata,
@@ -97,6 +138,12 @@ pub struct PodSandboxConfig {
     /// Absolute, on the machine: where the containers' logs go.
     pub log_directory: PathBuf,
     pub namespaces: NamespaceOptions,
+    /// For a pod with a network of its own.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
+    /// Parameters of the kernel in the pod's own namespaces.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     /// Limits of the pod's own cgroup, the parent of its containers'.
     pub resources: Resources,
     pub labels: BTreeMap<String, String>,
@@ -115,6 +162,9 @@ pub struct PodSandbox {
     pub id: String,
     pub state: SandboxState,
     pub created_at: Timestamp,
+    /// Of its own network, the primary one first; none on the node's.
+    #[serde(default)]
+    pub ips: Vec<IpAddr>,
     pub config: PodSandboxConfig,
 }
 

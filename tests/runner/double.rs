@@ -155,6 +155,7 @@ impl Runtime for Double {
                 id: format!("{:064x}", world.next_id),
                 state: SandboxState::Ready,
                 created_at: Timestamp::now(),
+                ips: Vec::new(),
                 config: config.clone(),
             };
             world.sandboxes.insert(sandbox.id.clone(), sandbox.clone());

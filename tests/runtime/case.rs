@@ -22,7 +22,7 @@ const FILES: [(&str, &str); 2] = [
     ("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"),
     ("etc/group", "root:x:0:\napp:x:1001:\nextra:x:2000:app\n"),
 ];
-const APPLETS: &str = "sh cat sleep kill id ls mount mkdir dd true unshare head yes stat readlink grep chroot mknod seq wc tail env mv rm touch df tr hostname nc ip ipcs";
+const APPLETS: &str = "sh cat sleep kill id ls mount mkdir dd true unshare head yes stat readlink grep chroot mknod seq wc tail env mv rm touch df tr hostname nc ip ipcs cut httpd wget timeout";
 
 /// Imports `busybox:latest`, an image with one layer and `config` as its process.
 fn import_busybox(layout: &Layout, directory: &Path, config: serde_json::Value) {
@@ -96,7 +96,7 @@ impl Case {
         // longer than the path of a socket may be
         let layout = Layout::new(directory.path().join("a-root-directory-with-a-rather-long-name-of-its-own"));
         import_busybox(&layout, directory.path(), image);
-        let settings = Settings { program: env!("CARGO_BIN_EXE_bootstrap").into(), rotation };
+        let settings = Settings { program: env!("CARGO_BIN_EXE_bootstrap").into(), rotation, ..Settings::default() };
         let runtime = open(&layout, &settings).await;
         Case { directory, layout, settings, runtime }
     }
@@ -118,6 +118,8 @@ impl Case {
             dns: None,
             log_directory: self.layout.pod_logs().join("kube-system_pod_0123abcd"),
             namespaces: NamespaceOptions { host_network: true, ..NamespaceOptions::default() },
+            port_mappings: Vec::new(),
+            sysctls: Default::default(),
             resources: Resources::default(),
             labels: Default::default(),
             annotations: Default::default(),

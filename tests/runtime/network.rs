@@ -1,11 +1,20 @@
 //! What the containers of a pod share, and what they share with nobody.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
 
 use bootstrap::linux::cgroup::Cgroups;
+use bootstrap::linux::link;
+use bootstrap::linux::namespace::{self, Kind};
 use bootstrap::linux::pidfd::PidFd;
-use bootstrap::runner::runtime::{Container, NamespaceOptions, PodSandbox, PodSandboxConfig, Runtime};
+use bootstrap::runner::runtime::{
+    Container, NamespaceOptions, PodSandbox, PodSandboxConfig, PortMapping, Protocol, Runtime,
+};
 use nix::libc::SIGKILL;
+
+use crate::support::{self, network::Network};
 
 use super::case::{Case, config, open, until};
 
@@ -128,4 +137,148 @@ async fn what_is_shared_goes_with_the_sandbox() {
     assert_eq!(sandboxes.len(), 1);
     until(|| !case.traces().iter().any(|trace| trace.contains(&lost.id))).await;
     case.finish().await;
+}
+
+/// Runs `test` where nothing reaches the machine's own network.
+fn in_a_network<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+    let network = Network::new();
+    network.enter();
+    // its threads are born in the network
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(test());
+}
+
+async fn own_network(case: &Case, uid: &str, change: impl FnOnce(&mut PodSandboxConfig)) -> PodSandbox {
+    sandbox(case, uid, |config| {
+        config.namespaces.host_network = false;
+        config.hostname = format!("pod-{uid}");
+        change(config);
+    })
+    .await
+}
+
+fn port(host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping {
+    PortMapping { protocol, container_port, host_port, host_ip: None }
+}
+
+/// A server that says `words` to whoever connects.
+async fn serve(case: &Case, sandbox: &PodSandbox, port: u16, words: &str) -> Container {
+    let script = format!("mkdir /data/www; echo {words} > /data/www/x; httpd -f -p {port} -h /data/www");
+    let server = run(case, sandbox, &script).await;
+    let listening = format!("while ! wget -q -O - http://127.0.0.1:{port}/x; do sleep 0.1; done");
+    assert_eq!(output(case, sandbox, &listening).await, words);
+    server
+}
+
+/// What a server at this address says; the error otherwise.
+fn ask(address: &str) -> Result<String, std::io::Error> {
+    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /x HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.rsplit("\r\n").next().unwrap().trim().to_owned())
+}
+
+/// The interfaces of pods in this network.
+fn interfaces() -> Vec<String> {
+    let links = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let names = links.lines().skip(2).filter_map(|line| line.split(':').next()).map(|name| name.trim().to_owned());
+    names.filter(|name| name.starts_with("veth") || name.starts_with("boot")).collect()
+}
+
+#[test]
+fn pods_with_a_network_of_their_own_reach_each_other_and_are_reached() {
+    in_a_network(async || {
+        let mut case = Case::new().await;
+        let a = own_network(&case, "a", |config| config.port_mappings = vec![port(8080, 80, Protocol::Tcp)]).await;
+        let b = own_network(&case, "b", |_| {}).await;
+        let ([IpAddr::V4(ip), ..], [other, ..]) = (&a.ips[..], &b.ips[..]) else { panic!("{:?} {:?}", a.ips, b.ips) };
+        assert_ne!(IpAddr::V4(*ip), *other);
+        assert_eq!(output(&case, &a, "hostname; readlink /proc/self/ns/uts | grep -c uts").await, "pod-a\n1");
+        // the containers of a pod have one localhost, and any of them may have port 80
+        serve(&case, &a, 80, "hello").await;
+        let fetch = |address: &str| format!("timeout 10 wget -q -O - http://{address}/x || exit 1");
+        assert_eq!(output(&case, &a, &fetch("127.0.0.1:80")).await, "hello");
+        assert_eq!(output(&case, &b, &fetch(&format!("{ip}:80"))).await, "hello");
+        assert_eq!(output(&case, &b, "wget -q -O - http://127.0.0.1:80/x 2>/dev/null || echo nobody").await, "nobody");
+        // the node's port: from the node, from the pod itself, from another, from outside
+        let node = support::network::ADDRESS;
+        for address in [format!("{ip}:80"), "127.0.0.1:8080".to_owned(), format!("{node}:8080")] {
+            assert_eq!(ask(&address).unwrap(), "hello", "{address}");
+        }
+        for pod in [&a, &b] {
+            assert_eq!(output(&case, pod, &fetch(&format!("{node}:8080"))).await, "hello");
+        }
+        let outside = tempfile::tempdir().unwrap();
+        namespace::make(&[Kind::Network], outside.path(), || Ok(())).unwrap();
+        let outside = outside.path().join("net");
+        let gateway = "10.99.0.1".parse().unwrap();
+        link::ensure_bridge("world", gateway, 24).unwrap();
+        let client = "10.99.0.2".parse().unwrap();
+        link::add_pair("world0", "world", "eth0", client, &fs::File::open(&outside).unwrap()).unwrap();
+        let seen = namespace::within(Kind::Network, &outside, || {
+            link::configure("eth0", client, 24, gateway)?;
+            Ok((ask(&format!("{node}:8080"))?, ask("10.99.0.1:8080")?))
+        });
+        assert_eq!(seen.unwrap(), ("hello".to_owned(), "hello".to_owned()));
+        // a pod's neighbours are not the node's loopback's
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut routed = config(&format!(
+            "ip route add 127.0.0.0/8 via $(ip route | grep default | tr -s ' ' | cut -d ' ' -f 3) dev eth0 table 9; \
+             ip rule add to 127.0.0.1 table 9 pref 0; ip rule del table local; timeout 3 wget -q -O - http://127.0.0.1:{port}/x || exit 1"
+        ));
+        routed.security.privileged = true;
+        routed.log_path = "routed/0.log".into();
+        let routed = case.runtime.create_container(&b.id, &routed).await.unwrap();
+        case.runtime.start_container(&routed.id).await.unwrap();
+        assert_ne!(case.wait(&routed).await.code, 0);
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        // the next runner finds it all, and gives no address twice
+        case.reopen().await;
+        let sandboxes = case.runtime.list_pod_sandboxes().await.unwrap();
+        assert!(sandboxes.contains(&a) && sandboxes.contains(&b));
+        assert_eq!(ask("127.0.0.1:8080").unwrap(), "hello");
+        let c = own_network(&case, "c", |_| {}).await;
+        assert!(!a.ips.contains(&c.ips[0]) && !b.ips.contains(&c.ips[0]));
+        let mut config = case.sandbox_config();
+        config.namespaces.host_network = false;
+        config.port_mappings = a.config.port_mappings.clone();
+        let refused = case.runtime.run_pod_sandbox(&config).await.unwrap_err().to_string();
+        assert_eq!(refused, "port 8080/TCP of the node is that of pod `kube-system/pod` already");
+        // what is stopped is reached no more
+        case.runtime.stop_pod_sandbox(&a.id).await.unwrap();
+        assert!(ask("127.0.0.1:8080").is_err());
+        let again = case.runtime.run_pod_sandbox(&config).await.unwrap();
+        assert_eq!(again.ips, a.ips, "it is free again");
+        case.finish().await;
+        until(|| interfaces().is_empty()).await;
+        link::remove("world").unwrap();
+        bootstrap::linux::mount::unmount(&outside).unwrap();
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_network_that_was_half_made_or_is_torn_down() {
+    in_a_network(async || {
+        let mut case = Case::new().await;
+        let lost =
+            own_network(&case, "lost", |config| config.port_mappings = vec![port(8080, 80, Protocol::Udp)]).await;
+        fs::remove_file(case.layout.run_pods().join(&lost.id).join("sandbox.json")).unwrap();
+        // a kill between an address's file and its content
+        fs::write(case.layout.run_network().join("addresses/10.91.0.250"), "").unwrap();
+        case.reopen().await;
+        until(|| interfaces().is_empty()).await;
+        assert!(!case.layout.run_network().exists());
+        let torn = own_network(&case, "torn", |_| {}).await;
+        assert_eq!(torn.ips, lost.ips);
+        assert_eq!(interfaces().len(), 2);
+        case.runtime.tear_down().unwrap();
+        until(|| interfaces().is_empty()).await;
+        assert!(!case.layout.run_network().exists());
+        case.reopen().await;
+        case.finish().await;
+    });
 }

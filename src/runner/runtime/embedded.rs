@@ -34,7 +34,7 @@ use super::{
     Container, ContainerConfig, ContainerState, ExecOutput, Exit, ImageStatus, PodSandbox, PodSandboxConfig, Runtime,
     RuntimeError, RuntimeResult, Session, StreamOptions,
 };
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
 use crate::image::pull::Puller;
 use crate::image::reference::{InvalidReference, Reference};
@@ -43,6 +43,7 @@ use crate::layout::Layout;
 use crate::linux::Leftover;
 use crate::linux::cgroup::{Cgroups, Limits};
 use crate::linux::process::boot_id;
+use crate::runner::net::Network;
 
 /// How long a process may take to die of SIGKILL, and a shim to answer, before this is an error.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,11 +54,13 @@ pub struct Settings {
     /// Executed as the shim; this very program even when its file has been replaced meanwhile.
     pub program: PathBuf,
     pub rotation: Rotation,
+    /// Where pods with a network of their own get addresses from, other than the instance's own choice.
+    pub pod_cidr: Option<ipnet::Ipv4Net>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { program: PathBuf::from("/proc/self/exe"), rotation: Rotation::default() }
+        Settings { program: PathBuf::from("/proc/self/exe"), rotation: Rotation::default(), pod_cidr: None }
     }
 }
 
@@ -75,6 +78,7 @@ struct Inner {
     cgroups: Cgroups,
     boot_id: String,
     puller: Puller,
+    network: Arc<Network>,
     known: Mutex<Known>,
     /// Held while a pod's first process is started.
     pausing: tokio::sync::Mutex<()>,
@@ -96,6 +100,7 @@ impl Embedded {
         crate::files::make_directory(&places.sandboxes(), crate::layout::PRIVATE_DIRECTORY)?;
         let inner = Inner {
             layout: layout.clone(),
+            network: Arc::new(Network::new(layout, settings.pod_cidr)),
             places,
             settings,
             cgroups: Cgroups::detect()?,
@@ -114,7 +119,7 @@ impl Embedded {
         // without their watchers, shims are not replaced
         let known = std::mem::take(&mut *self.known());
         known.containers.values().for_each(|entry| entry.stop_watching());
-        clean::tear_down(&self.inner.places)
+        tear_down(&self.inner.layout)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -143,7 +148,11 @@ impl Embedded {
 /// Removes everything of an instance whose runner has ended: processes, mounts, cgroups, state. Goes on where something
 /// resists and returns what is left.
 pub fn tear_down(layout: &Layout) -> Result<Vec<Leftover>> {
-    clean::tear_down(&Places::new(layout))
+    let mut leftovers = clean::tear_down(&Places::new(layout))?;
+    if let Err(error) = Network::new(layout, None).tear_down() {
+        leftovers.push(Leftover { path: layout.run_network(), reason: chain_of(&error) });
+    }
+    Ok(leftovers)
 }
 
 /// Runs what blocks for a moment: cgroups, removals.

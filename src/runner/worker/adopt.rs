@@ -123,7 +123,7 @@ mod tests {
 
     fn sandbox(pod: &Pod, state: SandboxState) -> PodSandbox {
         let config = container::sandbox(pod, 0, &testing::node(), &Layout::default(), Timestamp::UNIX_EPOCH);
-        PodSandbox { id: "s".to_owned(), state, created_at: Timestamp::UNIX_EPOCH, config }
+        PodSandbox { id: "s".to_owned(), state, created_at: Timestamp::UNIX_EPOCH, ips: Vec::new(), config }
     }
 
     fn found(pod: &Pod, attempt: u32, state: ContainerState) -> Container {

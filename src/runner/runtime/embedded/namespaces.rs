@@ -15,11 +15,16 @@ use crate::error::{Context, Result};
 use crate::layout::PRIVATE_DIRECTORY;
 use crate::linux::mount::{self, MsFlags};
 use crate::linux::namespace::{self, Kind};
+use crate::linux::{link, sysctl};
 use crate::runner::runtime::pause;
 use crate::runner::runtime::spec::Joined;
 
 /// The one directory of a sandbox that is no container's.
 pub(super) const SHARED_MEMORY: &str = "shm";
+
+/// What engines let everybody do in a network of the pod's own [3.84b].
+const UNPRIVILEGED: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// Makes what the pod does not share with the node, but for its PID namespace.
 pub(super) fn make(directory: &Path, config: &PodSandboxConfig) -> Result<()> {
@@ -40,11 +45,15 @@ pub(super) fn make(directory: &Path, config: &PodSandboxConfig) -> Result<()> {
         return Ok(());
     }
     namespace::make(&kinds, directory, || {
-        if kinds.contains(&Kind::Uts) {
+        if kinds.contains(&Kind::Network) {
             namespace::set_hostname(&config.hostname)
                 .with_context(|| format!("cannot set the pod's host name `{}`", config.hostname))?;
+            link::set_up(link::LOOPBACK)?;
+            for (name, value) in UNPRIVILEGED {
+                sysctl::set(name, value)?;
+            }
         }
-        Ok(())
+        config.sysctls.iter().try_for_each(|(name, value)| sysctl::set(name, value))
     })
 }
 

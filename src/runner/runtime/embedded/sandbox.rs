@@ -14,6 +14,8 @@ use super::{
 };
 use crate::error::{Context, Result, chain_of};
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_DIRECTORY};
+use crate::linux::Leftover;
+use crate::linux::namespace::Kind;
 use crate::runner::runtime::SandboxState;
 use crate::runner::runtime::shim::record;
 
@@ -40,22 +42,36 @@ impl Embedded {
     pub(super) async fn make_sandbox(&self, config: &PodSandboxConfig) -> RuntimeResult<PodSandbox> {
         check(config)?;
         let id = places::new_id().context("cannot make an id")?;
-        let sandbox =
-            PodSandbox { id, state: SandboxState::Ready, created_at: Timestamp::now(), config: config.clone() };
-        let (runtime, made) = (self.clone(), sandbox.clone());
-        let warnings = blocking(move || {
-            let prepared = runtime.prepare(&made);
+        let mut sandbox = PodSandbox {
+            id,
+            state: SandboxState::Ready,
+            created_at: Timestamp::now(),
+            ips: Vec::new(),
+            config: config.clone(),
+        };
+        let runtime = self.clone();
+        let prepared = blocking(move || {
+            let prepared = runtime.prepare(&mut sandbox);
             if prepared.is_err() {
-                clean::half_made(&runtime.inner.places, &made.id);
+                runtime.unmake(&sandbox.id);
             }
-            prepared
+            prepared.map(|warnings| (sandbox, warnings))
         });
-        self.warn_once(warnings.await??);
+        let (sandbox, warnings) = prepared.await??;
+        self.warn_once(warnings);
         self.known().sandboxes.insert(sandbox.id.clone(), sandbox.clone());
         Ok(sandbox)
     }
 
-    fn prepare(&self, sandbox: &PodSandbox) -> Result<Vec<String>> {
+    /// After a failure.
+    fn unmake(&self, id: &str) {
+        if let Err(error) = self.inner.network.detach(id) {
+            tracing::warn!("{}", chain_of(&error));
+        }
+        clean::half_made(&self.inner.places, id);
+    }
+
+    fn prepare(&self, sandbox: &mut PodSandbox) -> Result<Vec<String>> {
         let config = &sandbox.config;
         let directory = self.inner.places.sandbox(&sandbox.id);
         crate::files::make_directory(&directory, PRIVATE_DIRECTORY)?;
@@ -71,6 +87,10 @@ impl Embedded {
             }
         }
         namespaces::make(&directory, config)?;
+        if !config.namespaces.host_network {
+            let network = directory.join(Kind::Network.file());
+            sandbox.ips = self.inner.network.attach(&sandbox.id, config, &network)?;
+        }
         let cgroup = self.inner.cgroups.at(self.inner.places.pod_cgroup(&config.metadata.uid));
         cgroup.create()?;
         let warnings = cgroup.limit(&limits(&config.resources, false))?;
@@ -107,7 +127,13 @@ impl Embedded {
     async fn release(&self, id: &str) -> Result<()> {
         let Some(sandbox) = self.known().sandboxes.get(id).cloned() else { return Ok(()) };
         let inner = Arc::clone(&self.inner);
-        match blocking(move || clean::shared(&inner.cgroups, &inner.places, &sandbox)).await?.first() {
+        let released = blocking(move || -> Result<Vec<Leftover>> {
+            if !sandbox.config.namespaces.host_network {
+                inner.network.detach(&sandbox.id)?;
+            }
+            Ok(clean::shared(&inner.cgroups, &inner.places, &sandbox))
+        });
+        match released.await??.first() {
             Some(leftover) => anyhow::bail!("cannot stop pod sandbox `{id}`: {leftover}"),
             None => Ok(()),
         }
@@ -146,6 +172,12 @@ impl Embedded {
         let found =
             blocking(move || clean::sort_out(&runtime.inner.places, &runtime.inner.cgroups, &runtime.inner.boot_id));
         let (sandboxes, entries) = found.await??;
+        let (network, of_network) = (Arc::clone(&self.inner.network), sandboxes.clone());
+        let is_up = |sandbox: &&PodSandbox| sandbox.state == SandboxState::Ready;
+        if let Err(error) = blocking(move || network.restore(of_network.iter().filter(is_up))).await? {
+            // what runs goes on
+            tracing::warn!("cannot put the pods' network in order: {}", chain_of(&error));
+        }
         let adopted = join_all(entries.iter().map(|entry| self.adopt(entry))).await;
         for (entry, adopted) in entries.into_iter().zip(adopted) {
             if let Err(error) = adopted {
@@ -164,10 +196,6 @@ impl Embedded {
 
 fn check(config: &PodSandboxConfig) -> RuntimeResult<()> {
     let pod = format!("{}/{}", config.metadata.namespace, config.metadata.name);
-    if !config.namespaces.host_network {
-        let reason = "a network of its own is not supported yet: `spec.hostNetwork` must be true";
-        return Err(RuntimeError::BadConfig(format!("pod `{pod}`: {reason}")));
-    }
     if !places::is_component(&config.metadata.uid) {
         return Err(RuntimeError::BadConfig(format!(
             "pod `{pod}`: uid `{}` cannot name a directory",
