@@ -113,7 +113,10 @@ pub struct PodStatus {
     pub started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<String>,
-    /// What the pod waits for, in words: an image, a sandbox, the end of its predecessor.
+    /// Why the pod has failed as a whole, in the kubelet's word: `DeadlineExceeded`, `NodePorts`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the pod waits for, in words: an image, a sandbox, the end of its predecessor; or more of the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Init containers and sidecars, in the order of the manifest.

@@ -19,8 +19,8 @@ pub mod process;
 pub mod rooted;
 pub mod socket;
 pub mod stream;
-pub mod terminal;
 pub mod sysctl;
+pub mod terminal;
 pub mod tree;
 
 pub use tree::{Leftover, give_tree, remove_tree};

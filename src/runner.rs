@@ -80,6 +80,8 @@ pub struct Options {
     pub manifest_url: Option<ManifestUrl>,
     /// Where the node's API is served, if it is.
     pub server: Option<server::Settings>,
+    /// No container waits longer for its restart.
+    pub max_restart_period: Duration,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -91,7 +93,7 @@ where
     R: Runtime,
     F: Future<Output = Result<R>>,
 {
-    let Options { layout, node_name, node_ip, manifests, manifest_url, server } = options;
+    let Options { layout, node_name, node_ip, manifests, manifest_url, server, max_restart_period } = options;
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
     let _lock = lock(&layout)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -106,6 +108,7 @@ where
         layout: layout.clone(),
         board: Board::default(),
         recorder: Recorder::default(),
+        longest_backoff: max_restart_period,
     });
     let url = manifest_url.as_ref().map(ManifestUrl::origin);
     let found = takeover::find(&site, &manifests, url.as_ref()).await?;

@@ -7,6 +7,7 @@ mod kills;
 mod order;
 mod probes;
 mod url;
+mod whole;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,6 +18,7 @@ use bootstrap::control::client;
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, Status};
 use bootstrap::layout::Layout;
 use bootstrap::runner::source::url::ManifestUrl;
+use bootstrap::runner::worker::backoff::LONGEST;
 use bootstrap::runner::{self, Options};
 use double::Double;
 use tokio::task::JoinHandle;
@@ -27,6 +29,7 @@ struct Node {
     runtime: Double,
     runner: Option<JoinHandle<()>>,
     manifest_url: Option<String>,
+    max_restart_period: Duration,
 }
 
 impl Node {
@@ -34,7 +37,7 @@ impl Node {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         fs::create_dir_all(layout.manifests()).unwrap();
-        Node { root, layout, runtime: Double::new(), runner: None, manifest_url: None }
+        Node { root, layout, runtime: Double::new(), runner: None, manifest_url: None, max_restart_period: LONGEST }
     }
 
     async fn started() -> Self {
@@ -49,6 +52,7 @@ impl Node {
             node_name: "n1".to_owned(),
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: self.layout.manifests(),
+            max_restart_period: self.max_restart_period,
             manifest_url: self.manifest_url.as_ref().map(|url| ManifestUrl::new(url, &[]).unwrap()),
             server: None,
         };
@@ -427,6 +431,7 @@ async fn a_second_runner_is_refused_with_the_first_ones_pid() {
         manifests: node.layout.manifests(),
         manifest_url: None,
         server: None,
+        max_restart_period: node.max_restart_period,
     };
     let refused = runner::run(options, |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("a runner is running already (pid {})", std::process::id()));

@@ -9,6 +9,6 @@ mod network;
 mod node;
 mod output;
 mod recovery;
+mod streams;
 mod variables;
 mod volumes;
-mod streams;

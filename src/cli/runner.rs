@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -13,6 +14,7 @@ use crate::layout::port;
 use crate::runner::runtime::embedded::{Embedded, Settings};
 use crate::runner::server;
 use crate::runner::source::url::ManifestUrl;
+use crate::runner::worker::backoff;
 use crate::runner::{self, Options};
 
 #[derive(Debug, Args)]
@@ -53,6 +55,10 @@ pub struct RunnerArgs {
     /// Authority of the clients of this node's API [default: /etc/kubernetes/pki/ca.crt]
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
+    /// The longest wait before a container's restart, 1 to 300
+    #[arg(long, value_name = "SECONDS", default_value_t = backoff::LONGEST.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=backoff::LONGEST.as_secs()))]
+    max_container_restart_period: u64,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -84,6 +90,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
             .or(facts.default_address)
             .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
         manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
+        max_restart_period: Duration::from_secs(args.max_container_restart_period),
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
         server: (args.port != 0).then_some(server),
     };

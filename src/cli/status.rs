@@ -190,6 +190,7 @@ mod tests {
             revision_running: Some("a".to_owned()),
             started_at: None,
             sandbox_id: None,
+            reason: None,
             message: None,
             init_containers: Vec::new(),
             containers: vec![container],

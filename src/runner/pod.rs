@@ -53,6 +53,9 @@ pub struct Pod {
     pub share_process: bool,
     pub restart_policy: RestartPolicy,
     pub grace: Duration,
+    /// Since it was first to be made: what runs longer has failed [2.43].
+    #[serde(default)]
+    pub active_deadline: Option<Duration>,
     /// Named so by its priority class: killed last when memory runs out [3.85].
     pub node_critical: bool,
     pub volumes: Vec<Volume>,
@@ -129,9 +132,20 @@ pub enum ContainerKind {
     Regular,
 }
 
+/// What is done about the end of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartAction {
+    #[default]
+    Restart,
+    /// The whole pod begins anew, init containers first, in its sandbox.
+    RestartAllContainers,
+}
+
 /// Exit codes after which a container is restarted whatever its policy [3.16].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartRule {
+    #[serde(default)]
+    pub action: RestartAction,
     pub codes: Vec<i32>,
     /// It holds for these codes; otherwise for all others.
     pub holds_within: bool,

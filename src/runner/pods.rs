@@ -20,9 +20,10 @@ use super::pod::Pod;
 use super::record;
 use super::runtime::Runtime;
 use super::source::{Delivery, Kind, Origin, Scan};
+use super::status;
 use super::takeover::Found;
 use super::volume;
-use super::worker::machine::{Event, State};
+use super::worker::machine::Event;
 use super::worker::{self, Begin, Site};
 use crate::control::{PodStatus, Rejected, Reply, Request, RunnerStatus, Status};
 use crate::error::{Context, Result, chain_of};
@@ -57,6 +58,8 @@ pub(super) struct Pods<R> {
     /// What each source has delivered last.
     sources: BTreeMap<Kind, Option<Scan>>,
     rejected: Vec<Rejected>,
+    /// Pods that are not begun yet.
+    waiting: Vec<Arc<Pod>>,
     quiet_at: Option<Instant>,
     gone: mpsc::UnboundedSender<Arc<Pod>>,
     leftovers: Vec<(Instant, Arc<Pod>)>,
@@ -83,6 +86,7 @@ impl<R: Runtime> Pods<R> {
             tasks: JoinSet::new(),
             sources: sources.iter().map(|kind| (*kind, None)).collect(),
             rejected: Vec::new(),
+            waiting: Vec::new(),
             quiet_at: None,
             gone,
             leftovers: found.leftovers.into_iter().map(|pod| (expiry, pod)).collect(),
@@ -175,8 +179,15 @@ impl<R: Runtime> Pods<R> {
             }
         }
         self.rejected = choice.rejected;
+        let waited = std::mem::take(&mut self.waiting);
         for change in diff(&choice.pods, &held) {
             match change {
+                Change::Start(pod) if self.is_held(&pod.source) => {
+                    if !waited.contains(&pod) {
+                        tracing::info!("{}: waits for the end of the pod that its manifest held before", pod.name);
+                    }
+                    self.waiting.push(pod);
+                }
                 Change::Start(pod) => self.want(pod),
                 Change::Replace(pod) => {
                     let before = held.get(&pod.full_name()).map(|before| before.short_revision().to_owned());
@@ -199,6 +210,13 @@ impl<R: Runtime> Pods<R> {
         }
     }
 
+    /// The pod that this file held before, under another name, has not ended: what it holds of the node, such as a
+    /// port, its successor is likely to want.
+    fn is_held(&self, source: &Origin) -> bool {
+        let is_leaving = |worker: &Worker| worker.wanted.is_none() && worker.source == *source;
+        source.kind() == Kind::Directory && self.workers.values().any(is_leaving)
+    }
+
     fn want(&mut self, pod: Arc<Pod>) {
         pod.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
         match self.workers.get_mut(&pod.full_name()) {
@@ -208,7 +226,7 @@ impl<R: Runtime> Pods<R> {
                 let _ = worker.events.send(Event::Wanted(Some(pod)));
             }
             None => {
-                let mut state = State::default();
+                let mut state = self.site.state();
                 let now = Instant::now().into_std();
                 let commands = worker::machine::step(&mut state, Event::Wanted(Some(Arc::clone(&pod))), now);
                 tracing::info!("{}: starting (revision {})", pod.name, pod.short_revision());
@@ -263,6 +281,9 @@ impl<R: Runtime> Pods<R> {
     fn status(&self) -> Status {
         let mut workers: Vec<_> = self.workers.values().collect();
         workers.sort_by(|a, b| a.source.cmp(&b.source));
+        let running = workers.into_iter().filter_map(|worker| worker.status.borrow().clone());
+        let held = || "waits for the end of the pod that its manifest held before".to_owned();
+        let waiting = self.waiting.iter().map(|pod| PodStatus { message: Some(held()), ..status::unmade(pod) });
         Status {
             runner: RunnerStatus {
                 pid: std::process::id(),
@@ -272,7 +293,7 @@ impl<R: Runtime> Pods<R> {
                 started_at: Some(self.started_at),
                 draining: self.draining.is_some(),
             },
-            pods: workers.into_iter().filter_map(|worker| worker.status.borrow().clone()).collect(),
+            pods: running.chain(waiting).collect(),
             rejected: self.rejected.clone(),
         }
     }

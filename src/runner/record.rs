@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::container::metadata;
 use super::pod::Pod;
 use super::worker::backoff::{Backoff, Entry};
-use super::worker::machine::{Run, Slot, Up};
+use super::worker::machine::{Failure, Life, Run, Slot, State, Up};
 use crate::error::{Context, Result, chain_of};
 use crate::files;
 use crate::layout::{self, Layout};
@@ -23,6 +23,18 @@ pub struct Record {
     pub pod: Pod,
     /// In the order of the manifest.
     pub containers: Vec<ContainerRecord>,
+    // what the first records did not have needs a default
+    /// When the pod was first to be made.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    #[serde(default)]
+    pub failure: Option<Failure>,
+    /// A regular container has had its turn.
+    #[serde(default)]
+    pub initialized: Option<bool>,
+    /// All containers are being restarted because of this one.
+    #[serde(default)]
+    pub resetting: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +87,16 @@ impl Clock {
 }
 
 impl Record {
+    /// `None`: there is no sandbox whose containers the next runner could take over.
+    pub fn of_state(state: &State, clock: Clock) -> Option<Self> {
+        let up = match &state.life {
+            Life::Up(up) | Life::Stopping(up) | Life::Finished(up) => up,
+            Life::Absent | Life::Making { .. } | Life::Retrying { .. } | Life::Clearing { .. } => return None,
+        };
+        let began = state.began.map(|began| clock.wall(began));
+        Some(Record { began, failure: state.failure, ..Record::of(up, clock) })
+    }
+
     pub fn of(up: &Up, clock: Clock) -> Self {
         let container = |slot: &Slot| ContainerRecord {
             attempt: slot.attempt,
@@ -88,17 +110,21 @@ impl Record {
                 .map(|entry| BackoffRecord { delay: entry.delay, updated: clock.wall(entry.updated) }),
             cause: slot.last.as_ref().and_then(|last| last.cause.clone()),
         };
-        Record { pod: Pod::clone(&up.pod), containers: up.slots.iter().map(container).collect() }
+        Record {
+            pod: Pod::clone(&up.pod),
+            containers: up.slots.iter().map(container).collect(),
+            began: None,
+            failure: None,
+            initialized: Some(up.initialized),
+            resetting: up.resetting,
+        }
     }
 }
 
 impl ContainerRecord {
-    pub fn backoff(&self, clock: Clock) -> Backoff {
-        Backoff::resumed(
-            self.backoff
-                .as_ref()
-                .map(|backoff| Entry { delay: backoff.delay, updated: clock.instant(backoff.updated) }),
-        )
+    pub fn backoff(&self, longest: Duration, clock: Clock) -> Backoff {
+        let entry = |backoff: &BackoffRecord| Entry { delay: backoff.delay, updated: clock.instant(backoff.updated) };
+        Backoff::up_to(longest).resumed(self.backoff.as_ref().map(entry))
     }
 }
 
@@ -155,6 +181,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::runner::testing;
+    use crate::runner::worker::backoff::LONGEST;
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
@@ -173,7 +200,7 @@ mod tests {
         fs::write(layout.records().join("other/record.json"), "{").unwrap();
         assert_eq!(read_all(&layout), std::slice::from_ref(&record));
         let later = Clock { now: clock.now + Duration::from_secs(3600), wall: clock.wall + Duration::from_secs(3600) };
-        let entry = record.containers[0].backoff(later).entry().unwrap();
+        let entry = record.containers[0].backoff(LONGEST, later).entry().unwrap();
         assert_eq!(entry.delay, Duration::from_secs(10));
         let age = later.now - entry.updated;
         assert!(age >= Duration::from_millis(3_599_990) && age <= Duration::from_millis(3_600_010), "{age:?}");

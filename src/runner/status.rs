@@ -46,10 +46,33 @@ pub fn pod(state: &State, layout: &Layout, clock: Clock) -> Option<PodStatus> {
         revision_running: state.up().map(|up| up.pod.short_revision().to_owned()),
         started_at: state.up().and_then(started_at),
         sandbox_id: state.up().map(|up| up.sandbox.clone()),
+        reason: state.failure.map(|failure| failure.why().reason.to_owned()),
         message: message(state),
         init_containers: statuses(init),
         containers: statuses(regular),
     })
+}
+
+/// A pod for which nothing has been done.
+pub fn unmade(pod: &Pod) -> PodStatus {
+    let (regular, init): (Vec<_>, Vec<_>) =
+        (0..pod.containers.len()).partition(|index| pod.containers[*index].kind == ContainerKind::Regular);
+    let statuses = |of: Vec<usize>| of.into_iter().map(|index| not_made(pod, index)).collect();
+    PodStatus {
+        name: pod.name.clone(),
+        namespace: pod.namespace.clone(),
+        uid: pod.uid.clone(),
+        source: pod.source.clone().into(),
+        phase: "Pending".to_owned(),
+        revision_wanted: Some(pod.short_revision().to_owned()),
+        revision_running: None,
+        started_at: None,
+        sandbox_id: None,
+        reason: None,
+        message: None,
+        init_containers: statuses(init),
+        containers: statuses(regular),
+    }
 }
 
 fn started_at(up: &Up) -> Option<jiff::Timestamp> {
@@ -59,6 +82,9 @@ fn started_at(up: &Up) -> Option<jiff::Timestamp> {
 
 /// The first rule that holds [7.1].
 fn phase(state: &State) -> &'static str {
+    if state.failure.is_some() {
+        return "Failed";
+    }
     let Some(up) = state.up() else { return "Pending" };
     if up.has_failed() {
         return "Failed";
@@ -69,10 +95,12 @@ fn phase(state: &State) -> &'static str {
     };
     let never_ran = |slot: &&Slot| slot.live().is_none() && slot.last.is_none();
     let lasting = of_kind(&[ContainerKind::Regular, ContainerKind::Sidecar]);
-    if !up.initialized || lasting.iter().any(never_ran) {
+    let regular = of_kind(&[ContainerKind::Regular]);
+    // a pod whose containers are all restarted has been initialised before
+    let is_initialized = up.initialized || !regular.iter().all(never_ran);
+    if !is_initialized || lasting.iter().any(never_ran) {
         return "Pending";
     }
-    let regular = of_kind(&[ContainerKind::Regular]);
     let is_over = |slot: &&Slot| matches!(slot.run, Run::Done);
     // a pod that is being stopped does not become Succeeded or Failed by that [2.16]
     if !matches!(state.life, Life::Finished(_)) || !regular.iter().all(is_over) {
@@ -88,6 +116,10 @@ fn message(state: &State) -> Option<String> {
         _ => String::new(),
     };
     match &state.life {
+        Life::Up(_) | Life::Finished(_) | Life::Retrying { .. } if state.failure.is_some() => {
+            state.failure.map(|failure| failure.why().message)
+        }
+        Life::Up(up) if up.resetting.is_some() => Some("all its containers are being restarted".to_owned()),
         Life::Absent | Life::Up(_) | Life::Finished(_) => None,
         Life::Making { .. } => Some("its sandbox is being made".to_owned()),
         Life::Retrying { why, .. } => Some(format!("{}: {}", why.reason, why.message)),
@@ -140,7 +172,7 @@ fn container(up: &Up, index: usize, layout: &Layout, clock: Clock) -> ContainerS
         id: shown.as_ref().map(|(id, _)| id.clone()),
         image: spec.image.clone(),
         image_id: live.map(|live| live.image_id.clone()),
-        state: container_state(slot, &up.pod, index, up.initialized),
+        state: container_state(up, index),
         started: slot.started,
         ready: slot.ready,
         restarts: shown.as_ref().map_or(slot.attempt, |(_, attempt)| *attempt),
@@ -160,11 +192,13 @@ fn waiting(reason: &str, message: Option<String>) -> ContainerState {
     ContainerState::Waiting { reason: reason.to_owned(), message }
 }
 
-fn container_state(slot: &Slot, pod: &Pod, index: usize, is_initialized: bool) -> ContainerState {
+fn container_state(up: &Up, index: usize) -> ContainerState {
+    let (slot, pod, is_initialized) = (&up.slots[index], &up.pod, up.initialized);
     match (&slot.run, &slot.last) {
         (Run::Running(live) | Run::Killing { live, .. }, _) => {
             ContainerState::Running { pid: live.pid, started_at: live.started_at }
         }
+        (Run::Done, _) if up.resetting.is_some() => waiting("RestartingAllContainers", None),
         // between two tries the kubelet calls a failed pull by another name [9.2]
         (Run::Waiting { why: Some(Why { reason: "ErrImagePull", message }), .. }, _) => {
             let image = &pod.containers[index].image;

@@ -18,7 +18,7 @@ use super::record::{self, Clock, Record};
 use super::runtime::{Container, ContainerState, PodSandbox, Runtime, SandboxState, SecurityContext};
 use super::source::{Origin, Scan, directory};
 use super::worker::adopt::adopt;
-use super::worker::machine::{Event, State, step};
+use super::worker::machine::{Event, step};
 use super::worker::words::cause;
 use super::worker::{Begin, Site};
 use crate::error::{Context, Result};
@@ -55,24 +55,24 @@ pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path, url: Opti
         sandboxes.sort_by_key(|sandbox| (sandbox.state == SandboxState::Ready, sandbox.created_at));
         let Some(sandbox) = sandboxes.pop() else { continue };
         strays.extend(sandboxes.into_iter().map(|stray| (of(&stray), stray)));
-        begins.push(begin(&sandbox, of(&sandbox), &scan, &records, clock, &site.layout));
+        begins.push(begin(site, &sandbox, of(&sandbox), &scan, &records, clock));
     }
     join_all(strays.iter().map(|(containers, stray)| end(site, stray, containers))).await;
     let begun = |pod: &Pod| begins.iter().filter_map(|begin| begin.state.current()).any(|other| other.uid == pod.uid);
     let leftovers: Vec<_> = records.iter().filter(|record| !begun(&record.pod)).map(|record| &record.pod).collect();
-    let last_good = last_good(&scan, url, &leftovers, &begins, clock.now);
+    let last_good = last_good(site, &scan, url, &leftovers, &begins, clock.now);
     let leftovers = leftovers.into_iter().cloned().map(Arc::new).collect();
     begins.extend(last_good);
     Ok(Found { begins, leftovers })
 }
 
-fn begin(
+fn begin<R>(
+    site: &Site<R>,
     sandbox: &PodSandbox,
     mut containers: Vec<Container>,
     scan: &Scan,
     records: &[Record],
     clock: Clock,
-    layout: &Layout,
 ) -> Begin {
     let revision = sandbox.config.annotations.get(REVISION).map(String::as_str).unwrap_or_default();
     let is_of = |pod: &Pod| pod.revision == revision && pod.uid == sandbox.config.metadata.uid;
@@ -82,8 +82,9 @@ fn begin(
         .cloned()
         .or_else(|| record.map(|record| Arc::new(record.pod.clone())))
         .unwrap_or_else(|| Arc::new(unknown(sandbox, &containers)));
-    containers.iter_mut().for_each(|container| add_last_words(container, &pod, layout));
-    let (state, commands) = adopt(pod, record, sandbox, containers, clock);
+    containers.iter_mut().for_each(|container| add_last_words(container, &pod, &site.layout));
+    let (mut state, mut commands) = adopt(pod, record, sandbox, containers, site.longest_backoff, clock);
+    commands.extend(step(&mut state, Event::Due, clock.now));
     let metadata = &sandbox.config.metadata;
     Begin { state, commands, sandbox: Some((metadata.uid.clone(), sandbox.config.attempt)) }
 }
@@ -140,6 +141,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         share_process: config.namespaces.share_process,
         restart_policy: RestartPolicy::Always,
         grace: grace.unwrap_or(DEFAULT_GRACE),
+        active_deadline: None,
         node_critical: false,
         volumes: Vec::new(),
         dns: None,
@@ -153,7 +155,14 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
 
 /// After a boot nothing runs: a manifest that is invalid by now still has the last good version in the records, and a
 /// URL, which nobody may answer for a while, its last good list.
-fn last_good(scan: &Scan, url: Option<&Origin>, records: &[&Pod], begins: &[Begin], now: Instant) -> Vec<Begin> {
+fn last_good<R>(
+    site: &Site<R>,
+    scan: &Scan,
+    url: Option<&Origin>,
+    records: &[&Pod],
+    begins: &[Begin],
+    now: Instant,
+) -> Vec<Begin> {
     let begun = |pod: &Pod| {
         let names = begins.iter().filter_map(|begin| begin.state.current()).map(|pod| pod.full_name());
         names
@@ -164,7 +173,7 @@ fn last_good(scan: &Scan, url: Option<&Origin>, records: &[&Pod], begins: &[Begi
     let broken = scan.manifests.iter().filter(|file| file.pod.is_err()).map(|file| &file.origin);
     let is_wanted = |pod: &Pod| broken.clone().chain(url).any(|origin| pod.source == *origin) && !begun(pod);
     for pod in records.iter().filter(|pod| is_wanted(pod)) {
-        let mut state = State::default();
+        let mut state = site.state();
         let commands = step(&mut state, Event::Wanted(Some(Arc::new(Pod::clone(pod)))), now);
         found.push(Begin { state, commands, sandbox: None });
     }

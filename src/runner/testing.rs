@@ -35,6 +35,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         share_process: false,
         restart_policy: RestartPolicy::Always,
         grace: Duration::from_secs(30),
+        active_deadline: None,
         node_critical: false,
         volumes: Vec::new(),
         dns: None,

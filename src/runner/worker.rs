@@ -13,6 +13,7 @@ pub mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -42,6 +43,15 @@ pub struct Site<R> {
     /// Where workers put up what others may see of their pods.
     pub board: Board,
     pub recorder: Recorder,
+    /// No container waits longer for its restart.
+    pub longest_backoff: Duration,
+}
+
+impl<R> Site<R> {
+    /// Of a pod that does not exist yet.
+    pub fn state(&self) -> State {
+        State { longest_backoff: self.longest_backoff, ..State::default() }
+    }
 }
 
 /// The worker's ends of its channels.
@@ -166,10 +176,7 @@ impl<R: Runtime> Worker<R> {
         let clock = self.clock();
         self.channels.status.send_replace(status::pod(&self.state, &self.site.layout, clock));
         self.site.board.put(&self.full_name, self.published(clock));
-        let record = match &self.state.life {
-            Life::Up(up) | Life::Stopping(up) | Life::Finished(up) => Record::of(up, clock),
-            Life::Absent | Life::Making { .. } | Life::Retrying { .. } | Life::Clearing { .. } => return,
-        };
+        let Some(record) = Record::of_state(&self.state, clock) else { return };
         if self.record.as_ref() != Some(&record) {
             if let Err(error) = record::write(&self.site.layout, &record) {
                 tracing::warn!("{}", chain_of(&error));

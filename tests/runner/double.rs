@@ -111,6 +111,11 @@ impl Double {
         });
     }
 
+    /// A container is gone, and nothing is left of it.
+    pub(super) fn vanish(&self, name: &str) {
+        self.change(|world| world.containers.retain(|_, one| one.config.name != name));
+    }
+
     pub(super) fn let_go(&self) {
         self.change(|world| world.let_go = true);
     }

@@ -7,12 +7,12 @@ use bootstrap::control::{ContainerState, PodStatus};
 use super::{Node, is_running, manifest_with};
 
 /// A container of a manifest; `more` are further lines of it.
-fn container(name: &str, image: &str, more: &str) -> String {
+pub(super) fn container(name: &str, image: &str, more: &str) -> String {
     let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
     format!("  - name: {name}\n    image: \"{image}\"\n    imagePullPolicy: IfNotPresent\n{more}")
 }
 
-fn pod(policy: &str, init: &[String], regular: &[String]) -> String {
+pub(super) fn pod(policy: &str, init: &[String], regular: &[String]) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec:\n  hostNetwork: true\n  restartPolicy: {policy}\n  \
          initContainers:\n{}  containers:\n{}",

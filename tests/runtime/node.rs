@@ -29,6 +29,8 @@ impl Node {
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: layout.manifests(),
             manifest_url: None,
+            max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
+            server: None,
         };
         let runtime = case.runtime.clone();
         let runner =

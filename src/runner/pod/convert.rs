@@ -14,8 +14,8 @@ use super::object::{CONFIG_HASH, CONFIG_SOURCE, Identity, Object, source_word};
 use super::quantity::Quantity;
 use super::{
     Check, Container, ContainerKind, DnsOption, DnsPolicy, EnvValue, EnvVar, Hook, HostAlias, HostPathType, HttpGet,
-    Medium, Pod, PodDns, Probe, ResourceRequirements, RestartPolicy, RestartRule, SubPath, TerminationMessage, Volume,
-    VolumeFile, VolumeMount, VolumeSource,
+    Medium, Pod, PodDns, Probe, ResourceRequirements, RestartAction, RestartPolicy, RestartRule, SubPath,
+    TerminationMessage, Volume, VolumeFile, VolumeMount, VolumeSource,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
@@ -46,6 +46,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &
         share_process: spec.share_process_namespace == Some(true),
         restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
+        active_deadline: spec.active_deadline_seconds.map(seconds),
         node_critical: spec.priority_class_name.as_deref() == Some("system-node-critical"),
         dns: dns(spec),
         host_aliases: spec.host_aliases.iter().flatten().map(host_alias).collect(),
@@ -67,7 +68,12 @@ fn restart_policy(name: &str) -> RestartPolicy {
 
 fn restart_rule(rule: &api::ContainerRestartRule) -> Option<RestartRule> {
     let codes = rule.exit_codes.as_ref()?;
-    Some(RestartRule { codes: codes.values.clone().unwrap_or_default(), holds_within: codes.operator == "In" })
+    let action = match rule.action.as_str() {
+        "RestartAllContainers" => RestartAction::RestartAllContainers,
+        _ => RestartAction::Restart,
+    };
+    let values = codes.values.clone().unwrap_or_default();
+    Some(RestartRule { action, codes: values, holds_within: codes.operator == "In" })
 }
 
 fn seconds(seconds: impl TryInto<u64>) -> Duration {

@@ -48,7 +48,7 @@ impl Refused {
 
     fn spec(&mut self, spec: &PodSpec) {
         let PodSpec {
-            active_deadline_seconds,
+            active_deadline_seconds: _,
             affinity,
             automount_service_account_token: _,
             containers,
@@ -73,7 +73,8 @@ impl Refused {
             preemption_policy: _,
             priority: _,
             priority_class_name: _,
-            readiness_gates,
+            // nobody could ever meet them: the pod is never ready [7.24]
+            readiness_gates: _,
             resource_claims: _,
             resources,
             restart_policy: _,
@@ -96,7 +97,6 @@ impl Refused {
         if *host_network != Some(true) {
             self.0.push("`spec.hostNetwork` must be true: a network of the pod's own is not supported".to_owned());
         }
-        self.field(active_deadline_seconds.is_some(), "spec.activeDeadlineSeconds");
         self.field(affinity.is_some(), "spec.affinity");
         self.field(any(ephemeral_containers), "spec.ephemeralContainers");
         self.value(*host_users == Some(false), "spec.hostUsers", "false");
@@ -107,7 +107,6 @@ impl Refused {
             self.value(os.name != "linux", "spec.os.name", &os.name);
         }
         self.field(overhead.as_ref().is_some_and(|overhead| !overhead.is_empty()), "spec.overhead");
-        self.field(any(readiness_gates), "spec.readinessGates");
         self.field(resources.is_some(), "spec.resources");
         self.field(runtime_class_name.is_some(), "spec.runtimeClassName");
         self.field(any(scheduling_gates), "spec.schedulingGates");
@@ -187,7 +186,7 @@ impl Refused {
             resize_policy: _,
             resources,
             restart_policy: _,
-            restart_policy_rules,
+            restart_policy_rules: _,
             security_context,
             startup_probe: _,
             stdin: _,
@@ -215,10 +214,6 @@ impl Refused {
             for resource in unknown {
                 self.field(true, &format!("{path}.resources[{resource}]"));
             }
-        }
-        for (index, rule) in restart_policy_rules.iter().flatten().enumerate() {
-            let path = format!("{path}.restartPolicyRules[{index}].action");
-            self.value(rule.action == "RestartAllContainers", &path, &rule.action);
         }
         self.field(any(volume_devices), &format!("{path}.volumeDevices"));
         if let Some(context) = security_context {
@@ -324,10 +319,6 @@ mod tests {
             (
                 json!({"initContainers": [{"name": "i", "lifecycle": {"stopSignal": "SIGHUP"}}]}),
                 "`spec.initContainers[0].lifecycle.stopSignal` is not supported",
-            ),
-            (
-                json!({"containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}),
-                "`spec.containers[0].restartPolicyRules[0].action: RestartAllContainers` is not supported",
             ),
             (json!({"hostUsers": false}), "`spec.hostUsers: false` is not supported"),
             (

@@ -12,7 +12,7 @@ use crate::runner::node::Node;
 use crate::runner::pod::{ContainerKind, Pod};
 use crate::runner::record::Clock;
 use crate::runner::resources::{Qos, qos};
-use crate::runner::worker::machine::{Ended, Life, Slot, State, Up};
+use crate::runner::worker::machine::{Ended, Life, State, Up};
 
 /// What container IDs and the node name as the runtime: `bootstrap://<id>`.
 pub const RUNTIME: &str = "bootstrap";
@@ -55,7 +55,10 @@ pub fn pod_status(
     };
     let conditions = conditions::at(&now, told.all(), before.and_then(|before| before.conditions.as_deref()));
     let ip = node.ip.to_string();
+    let failure = state.failure.map(|failure| failure.why());
     api::PodStatus {
+        reason: failure.as_ref().map(|why| why.reason.to_owned()),
+        message: failure.map(|why| why.message),
         conditions: Some(conditions),
         host_ip: Some(ip.clone()),
         host_ips: Some(vec![api::HostIP { ip: ip.clone() }]),
@@ -108,7 +111,7 @@ fn container_status(
     let Some(up) = up else { return bare };
     let slot = &up.slots[index];
     let limit = MESSAGES / pod.containers.len().max(1);
-    let (state, last_state) = states(slot, pod, index, up.initialized, limit);
+    let (state, last_state) = states(up, index, limit);
     let has_succeeded = state.terminated.as_ref().is_some_and(|ended| ended.exit_code == 0);
     let status = api::ContainerStatus {
         started: Some(slot.live().is_some() && slot.started),
@@ -151,14 +154,9 @@ fn mount_status(mount: &api::VolumeMount) -> api::VolumeMountStatus {
 }
 
 /// State and last state: the end of the last run is one of the two [7.12]. Messages have `limit` bytes at most.
-fn states(
-    slot: &Slot,
-    pod: &Pod,
-    index: usize,
-    is_initialized: bool,
-    limit: usize,
-) -> (api::ContainerState, api::ContainerState) {
-    let shown = container_state(slot, pod, index, is_initialized);
+fn states(up: &Up, index: usize, limit: usize) -> (api::ContainerState, api::ContainerState) {
+    let shown = container_state(up, index);
+    let slot = &up.slots[index];
     let ended = slot.last.as_ref().map(|last| terminated(last, limit));
     let of_end = |terminated| api::ContainerState { terminated, ..api::ContainerState::default() };
     match (shown, ended) {

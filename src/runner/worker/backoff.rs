@@ -6,14 +6,22 @@
 use std::time::{Duration, Instant};
 
 pub const INITIAL: Duration = Duration::from_secs(10);
+/// Unless a setting says otherwise.
 pub const LONGEST: Duration = Duration::from_secs(300);
 /// A run that lasted longer makes the next restart a first one again [3.22].
 pub const RESET: Duration = Duration::from_secs(600);
 
 /// The delays of one container's restarts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     entry: Option<Entry>,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff::up_to(LONGEST)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +33,15 @@ pub struct Entry {
 }
 
 impl Backoff {
-    /// As a runner before this one left it.
-    pub fn resumed(entry: Option<Entry>) -> Self {
-        Backoff { entry }
+    /// No restart waits longer than `longest`, not even the first [3.21].
+    pub fn up_to(longest: Duration) -> Self {
+        Backoff { entry: None, longest }
+    }
+
+    /// As a runner before this one left it; it may have allowed longer waits.
+    pub fn resumed(self, entry: Option<Entry>) -> Self {
+        let entry = entry.map(|entry| Entry { delay: entry.delay.min(self.longest), ..entry });
+        Backoff { entry, ..self }
     }
 
     pub fn entry(&self) -> Option<Entry> {
@@ -42,7 +56,7 @@ impl Backoff {
 
     /// A restart after the run that ended at `finished` is decided now: the next one waits longer.
     pub fn restart(&mut self, finished: Instant, now: Instant) {
-        let delay = self.valid(finished).map_or(INITIAL, |entry| (entry.delay * 2).min(LONGEST));
+        let delay = self.valid(finished).map_or(INITIAL, |entry| entry.delay * 2).min(self.longest);
         self.entry = Some(Entry { delay, updated: now });
     }
 
@@ -90,6 +104,21 @@ mod tests {
             starts.push((now - begin).as_secs());
         }
         assert_eq!(starts, [0, 0, 10, 30, 70, 150, 310, 610, 910]);
+    }
+
+    #[test]
+    fn case_31_32_no_wait_is_longer_than_the_setting() {
+        for (longest, expected) in [(30, [0, 10, 20, 30, 30]), (1, [0, 1, 1, 1, 1])] {
+            let (mut backoff, now, mut delays) = (Backoff::up_to(longest * SECOND), Instant::now(), Vec::new());
+            for _ in 0..5 {
+                delays.push(backoff.due(now).1.as_secs());
+                backoff.restart(now, now);
+            }
+            assert_eq!(delays, expected);
+        }
+        let entry = Entry { delay: LONGEST, updated: Instant::now() };
+        let resumed = Backoff::up_to(SECOND).resumed(Some(entry));
+        assert_eq!(resumed.entry().map(|entry| entry.delay), Some(SECOND));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::words::cause;
 use crate::error::{Context, chain_of};
 use crate::files;
 use crate::image::policy::PullPolicy;
+use crate::image::reference::Reference;
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_FILE};
 use crate::runner::container;
 use crate::runner::dns;
@@ -89,10 +90,11 @@ pub(super) async fn clear_sandbox<R: Runtime>(
             {
                 tracing::warn!("{}", chain_of(&error));
             }
-            if let (Some(pod), Volumes::Remove) = (pod, volumes) {
-                remove_volumes(site, pod).await;
+            // its name is not free while something of its volumes is still there [2.24]
+            match (pod, volumes) {
+                (Some(pod), Volumes::Remove) if !remove_volumes(site, pod).await => Event::SandboxStuck { generation },
+                (Some(_) | None, Volumes::Keep | Volumes::Remove) => Event::SandboxGone { generation },
             }
-            Event::SandboxGone { generation }
         }
         Err(error) => {
             let message = cause(error);
@@ -114,12 +116,19 @@ pub(super) async fn rest_sandbox<R: Runtime>(site: &Arc<Site<R>>, sandbox: &str,
     }
 }
 
-async fn remove_volumes<R: Runtime>(site: &Arc<Site<R>>, pod: &Arc<Pod>) {
+/// `false`: something is left.
+async fn remove_volumes<R: Runtime>(site: &Arc<Site<R>>, pod: &Arc<Pod>) -> bool {
     let (there, uid) = (Arc::clone(site), pod.uid.clone());
     let removed = blocking(move || volume::remove(&there.layout, &uid).map_err(|error| chain_of(&error))).await;
     match removed {
-        Ok(leftovers) => leftovers.iter().for_each(|leftover| tracing::warn!("cannot remove {leftover}")),
-        Err(message) => tracing::warn!("{}: cannot remove its volumes: {message}", pod.name),
+        Ok(leftovers) => {
+            leftovers.iter().for_each(|leftover| tracing::warn!("cannot remove {leftover}"));
+            leftovers.is_empty()
+        }
+        Err(message) => {
+            tracing::warn!("{}: cannot remove its volumes: {message}", pod.name);
+            false
+        }
     }
 }
 
@@ -130,10 +139,15 @@ pub(super) enum Volumes {
     Remove,
 }
 
-/// Has the image in the store, by the container's pull policy [9.1].
+/// Has the image in the store, by the container's pull policy [9.1]; a name that is none is told as such [3.44].
 pub(super) async fn pull<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod) -> Event {
     let container = &pod.containers[tag.container];
     let image = container.image.as_str();
+    if image.parse::<Reference>().is_err() {
+        let cause = format!("couldn't parse image name \"{image}\": invalid reference format");
+        let message = format!("Failed to apply default image tag \"{image}\": {cause}");
+        return Event::PullFailed { tag, why: Why { reason: "InvalidImageName", message } };
+    }
     let tell = |reason, message: String| site.recorder.container(pod, tag.container, Told::normal(reason, message));
     let is_there = || {
         let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");

@@ -30,13 +30,15 @@
 mod container;
 mod order;
 mod state;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use state::{Cause, Command, Drain, Ended, Event, Life, Live, Role, Run, Slot, Stage, State, Tag, Up, Why};
+pub use whole::Failure;
 
-use super::backoff::Retry;
+use super::backoff::{Backoff, Retry};
 use container::{RETRY, exited, post_started, probed, start_failed, started, up_of};
 
 /// The machine: takes `event` in, then does what has become possible.
@@ -71,7 +73,9 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
                 && let Life::Making { pod, .. } = &state.life
             {
                 let first = |index: usize| attempts.get(index).copied().unwrap_or(0);
-                let slots = (0..pod.containers.len()).map(|index| Slot::new(first(index), now)).collect();
+                let backoff = Backoff::up_to(state.longest_backoff);
+                let slot = |index| Slot { backoff: backoff.clone(), ..Slot::new(first(index), now) };
+                let slots = (0..pod.containers.len()).map(slot).collect();
                 state.life = Life::Up(Up::new(Arc::clone(pod), id, slots));
             }
         }
@@ -147,7 +151,10 @@ fn restart(state: &mut State, grace: Option<Duration>, now: Instant, commands: &
             state.life = Life::Stopping(up.clone());
         }
         Life::Finished(up) => state.life = clear(up, generation, commands),
-        Life::Retrying { due, .. } => *due = now,
+        Life::Retrying { due, .. } => {
+            *due = now;
+            (state.began, state.failure) = (Some(now), None);
+        }
         Life::Absent | Life::Making { .. } | Life::Stopping(_) | Life::Clearing { .. } => {}
     }
 }
@@ -155,13 +162,15 @@ fn restart(state: &mut State, grace: Option<Duration>, now: Instant, commands: &
 /// Goes on as far as the state allows without another event.
 fn advance(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
     loop {
-        let generation = state.generation;
+        state.keep_time(now);
+        let (generation, failure) = (state.generation, state.failure);
         let is_wanted = state.current().is_some_and(|pod| state.wants(pod));
         let grace = state.drain.and_then(|drain| drain.grace);
         let next = match &mut state.life {
             Life::Absent => match state.wanted.clone().filter(|_| state.drain.is_none()) {
                 Some(pod) => {
                     state.generation += 1;
+                    (state.began, state.failure) = (Some(now), None);
                     commands.push(Command::MakeSandbox { generation: state.generation, pod: Arc::clone(&pod) });
                     Some(Life::Making { pod, retry: Retry::SANDBOX })
                 }
@@ -173,7 +182,7 @@ fn advance(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
             // cannot be called back: what comes of it is cleared away then
             Life::Making { .. } => None,
             Life::Retrying { .. } if !is_wanted => Some(Life::Absent),
-            Life::Retrying { pod, retry, due, .. } if *due <= now => {
+            Life::Retrying { pod, retry, due, .. } if *due <= now && failure.is_none() => {
                 state.generation += 1;
                 commands.push(Command::MakeSandbox { generation: state.generation, pod: Arc::clone(pod) });
                 Some(Life::Making { pod: Arc::clone(pod), retry: *retry })
@@ -184,8 +193,12 @@ fn advance(state: &mut State, now: Instant, commands: &mut Vec<Command>) {
                 Some(Life::Stopping(up.clone()))
             }
             Life::Up(up) => {
+                up.stop_all(failure, generation, now, commands);
                 up.retire(generation, now, commands);
                 up.signal(generation, now, commands);
+                if up.is_done() && up.resetting.is_some() {
+                    up.reset(now);
+                }
                 if up.is_done() {
                     commands.push(Command::RestSandbox { sandbox: up.sandbox.clone() });
                     Some(Life::Finished(up.clone()))

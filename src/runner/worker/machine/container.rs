@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::{Cause, Command, Ended, Life, Live, Role, Run, Slot, Stage, State, Tag, Up, Why};
-use crate::runner::pod::{Container, ContainerKind, Pod, RestartPolicy};
+use crate::runner::pod::{Container, ContainerKind, Pod, RestartAction, RestartPolicy};
 use crate::runner::runtime::Exit;
 
 /// Between two tries of what has no back-off of its own: creating a container, stopping one, clearing a sandbox [2.5].
@@ -181,7 +181,11 @@ impl Up {
         let slot = &mut self.slots[index];
         (slot.started, slot.ready, slot.hooking, slot.probe) = (false, false, false, None);
         let by_probe = matches!(cause, Some(Cause::Probe(_)));
-        let again = self.ending.is_none() && restarts(&pod, &pod.containers[index], &ended.exit, by_probe);
+        let answer = answer(&pod, &pod.containers[index], &ended.exit, by_probe);
+        let again = self.ending.is_none() && answer != Answer::Stays;
+        if self.ending.is_none() && answer == Answer::RestartsAll {
+            self.resetting.get_or_insert(index);
+        }
         let at = ended.at;
         let before = slot.last.replace(ended);
         if let Some(before) = &before {
@@ -202,28 +206,43 @@ pub(super) fn succeeded(kind: ContainerKind, exit: &Exit) -> bool {
     exit.code == 0 && !(kind == ContainerKind::Init && exit.oom_killed)
 }
 
-/// A container that ended runs again: by its kind, its own rules and policy, or its pod's policy [3.11, 3.14, 3.16].
-fn restarts(pod: &Pod, container: &Container, exit: &Exit, by_probe: bool) -> bool {
+/// What follows from the end of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Stays,
+    Restarts,
+    RestartsAll,
+}
+
+/// By its own rules, of which the first that holds counts, its kind and policy, or its pod's policy [3.11, 3.14, 3.16].
+fn answer(pod: &Pod, container: &Container, exit: &Exit, by_probe: bool) -> Answer {
     let policy = container.restart_policy.unwrap_or(pod.restart_policy);
     let succeeded = succeeded(container.kind, exit);
-    match container.kind {
-        ContainerKind::Sidecar => true,
-        ContainerKind::Init if succeeded => false,
-        ContainerKind::Init | ContainerKind::Regular => {
-            let by_rule = container.restart_rules.iter().any(|rule| rule.holds(exit.code));
-            by_rule
-                || match policy {
-                    RestartPolicy::Always => true,
-                    RestartPolicy::OnFailure => by_probe || !succeeded,
-                    RestartPolicy::Never => false,
-                }
-        }
-    }
+    let rule = container.restart_rules.iter().find(|rule| rule.holds(exit.code)).map(|rule| rule.action);
+    let again = match (rule, container.kind) {
+        (Some(RestartAction::RestartAllContainers), _) => return Answer::RestartsAll,
+        (_, ContainerKind::Sidecar) => true,
+        (_, ContainerKind::Init) if succeeded => false,
+        (Some(RestartAction::Restart), ContainerKind::Init | ContainerKind::Regular) => true,
+        (None, ContainerKind::Init | ContainerKind::Regular) => match policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => by_probe || !succeeded,
+            RestartPolicy::Never => false,
+        },
+    };
+    if again { Answer::Restarts } else { Answer::Stays }
 }
 
 impl Slot {
     /// The wait before the restart of a run that ended at `at`.
-    fn waiting(&self, at: Instant, cause: Option<&Cause>, before: Option<Instant>, pod: &Pod, index: usize) -> Run {
+    pub(super) fn waiting(
+        &self,
+        at: Instant,
+        cause: Option<&Cause>,
+        before: Option<Instant>,
+        pod: &Pod,
+        index: usize,
+    ) -> Run {
         if matches!(cause, Some(Cause::Probe(_))) {
             // the kubelet kills and starts in one pass, so that only ends before this one count [3.27]
             match before {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::container::{LEAST_GRACE, succeeded};
 use super::state::{Cause, Command, Run, Stage, Tag, Up};
+use super::whole::Failure;
 use crate::runner::pod::ContainerKind;
 
 impl Up {
@@ -27,7 +28,7 @@ impl Up {
             let last = self.slots[index].last.as_ref();
             self.is_over(index) && last.is_some_and(|last| !succeeded(ContainerKind::Init, &last.exit))
         };
-        !self.initialized && self.of_kind(ContainerKind::Init).any(failed)
+        !self.initialized && self.resetting.is_none() && self.of_kind(ContainerKind::Init).any(failed)
     }
 
     /// What comes after it may start.
@@ -68,14 +69,15 @@ impl Up {
     }
 
     /// Nothing runs or will run but sidecars.
-    fn has_run(&self) -> bool {
+    pub(super) fn has_run(&self) -> bool {
         let regular = || self.of_kind(ContainerKind::Regular);
         self.has_failed() || self.initialized && regular().all(|index| self.is_over(index))
     }
 
     /// The pod is over, its sidecars too.
-    pub fn is_finished(&self) -> bool {
-        self.has_run() && self.slots.iter().all(|slot| slot.live().is_none())
+    pub fn is_finished(&self, failure: Option<Failure>) -> bool {
+        let is_over = failure.is_some() || self.resetting.is_none() && self.has_run();
+        is_over && self.slots.iter().all(|slot| slot.live().is_none())
     }
 
     /// Begins to stop the sidecars when nothing is left that they are there for [3.15].

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::super::backoff::{Backoff, Retry};
+use super::super::backoff::{Backoff, LONGEST, Retry};
+use super::whole::Failure;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::Exit;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct State {
     /// What the sources ask for.
     pub wanted: Option<Arc<Pod>>,
@@ -18,6 +19,25 @@ pub struct State {
     pub life: Life,
     /// Counts the sandboxes this state has seen.
     pub generation: u64,
+    /// When the pod was first to be made.
+    pub began: Option<Instant>,
+    pub failure: Option<Failure>,
+    /// No container waits longer for its restart.
+    pub longest_backoff: Duration,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            wanted: None,
+            drain: None,
+            life: Life::Absent,
+            generation: 0,
+            began: None,
+            failure: None,
+            longest_backoff: LONGEST,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +81,8 @@ pub struct Up {
     pub initialized: bool,
     /// When the pod's grace is over: it is being stopped, or only its sidecars are left.
     pub ending: Option<Instant>,
+    /// All containers are being restarted because this one has ended as it has.
+    pub resetting: Option<usize>,
 }
 
 /// One container of the manifest and what became of it.
@@ -333,12 +355,13 @@ pub enum Command {
 impl State {
     /// When [`Event::Due`] is to come, if nothing else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.life {
+        let next = match &self.life {
             Life::Absent | Life::Making { .. } | Life::Finished(_) => None,
-            Life::Retrying { due, .. } => Some(*due),
+            Life::Retrying { due, .. } => Some(*due).filter(|_| self.failure.is_none()),
             Life::Clearing { due, .. } => *due,
             Life::Up(up) | Life::Stopping(up) => up.deadline(),
-        }
+        };
+        [next, self.end_of_time()].into_iter().flatten().min()
     }
 
     /// The pod that exists on the machine, in part or as a whole.
@@ -365,7 +388,7 @@ impl State {
 
 impl Up {
     pub fn new(pod: Arc<Pod>, sandbox: String, slots: Vec<Slot>) -> Self {
-        Up { pod, sandbox, slots, initialized: false, ending: None }
+        Up { pod, sandbox, slots, initialized: false, ending: None, resetting: None }
     }
 
     fn deadline(&self) -> Option<Instant> {

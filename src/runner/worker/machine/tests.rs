@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use super::super::backoff::{Entry, RESET};
 use super::*;
-use crate::runner::pod::{Check, Container, ContainerKind, Hook, Pod, Probe, RestartPolicy};
+use crate::runner::pod::{
+    Check, Container, ContainerKind, Hook, Pod, Probe, RestartAction, RestartPolicy, RestartRule,
+};
 use crate::runner::runtime::Exit;
 use crate::runner::testing;
 

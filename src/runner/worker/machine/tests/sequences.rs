@@ -68,6 +68,14 @@ fn no_sequence_of_five_breaks_the_order() {
 }
 
 #[test]
+fn no_sequence_of_five_breaks_the_restart_of_all() {
+    let rule = RestartRule { action: RestartAction::RestartAllContainers, codes: vec![1], holds_within: true };
+    let mut containers = ordered();
+    containers.iter_mut().for_each(|container| container.restart_rules = vec![rule.clone()]);
+    assert!(explored(RestartPolicy::Never, containers) > 10_000);
+}
+
+#[test]
 fn whatever_happened_the_wanted_revision_comes_up() {
     for containers in [regular(2, false), ordered()] {
         comes_up(containers);

@@ -30,13 +30,17 @@ fn state_word(state: &State) -> String {
         Life::Absent => "Absent".to_owned(),
         Life::Making { pod, .. } => format!("Making {}", pod.revision),
         Life::Retrying { pod, .. } => format!("Retrying {}", pod.revision),
-        Life::Up(up) => format!("Up {} {}", up.pod.revision, slot_word(&up.slots[0])),
+        Life::Up(up) => {
+            let anew = if up.resetting.is_some() { ", all anew" } else { "" };
+            format!("Up {} {}{anew}", up.pod.revision, slot_word(&up.slots[0]))
+        }
         Life::Stopping(up) => format!("Stopping {} {}", up.pod.revision, slot_word(&up.slots[0])),
         Life::Clearing { up, due } => {
             format!("Clearing {}{}", up.pod.revision, if due.is_some() { " later" } else { "" })
         }
         Life::Finished(up) => format!("Finished {}", up.pod.revision),
     };
+    let word = if state.failure.is_some() { format!("{word} failed") } else { word };
     if state.drain.is_some() { format!("{word} drained") } else { word }
 }
 
@@ -65,7 +69,7 @@ const TAG: Tag = Tag { generation: 1, container: 0, attempt: 0 };
 
 /// One state of each kind, all of revision `a`.
 fn states(now: Instant, a: &Arc<Pod>) -> Vec<State> {
-    let of = |life: Life| State { wanted: Some(Arc::clone(a)), drain: None, life, generation: 1 };
+    let of = |life: Life| State { wanted: Some(Arc::clone(a)), life, generation: 1, ..State::default() };
     let up = |run: Run, started: bool| {
         let mut slot = Slot { run, ..Slot::new(0, now) };
         (slot.started, slot.ready) = (started, started);
@@ -141,7 +145,7 @@ fn hooks(table: &mut String, now: Instant) {
         let slot = Slot { run, hooking, started: !hooking, ready: !hooking, ..Slot::new(0, now) };
         Up { initialized: true, ..Up::new(Arc::clone(&a), "s1".to_owned(), vec![slot]) }
     };
-    let of = |life: Life| State { wanted: Some(Arc::clone(&a)), drain: None, life, generation: 1 };
+    let of = |life: Life| State { wanted: Some(Arc::clone(&a)), life, generation: 1, ..State::default() };
     let killing = |stage| Run::Killing { live: live(TAG), cause: Cause::Pod, until: now + GRACE, stage };
     let stopping = Up { ending: Some(now + GRACE), ..up(killing(Stage::Hook), false) };
     let states = [
@@ -163,6 +167,60 @@ fn hooks(table: &mut String, now: Instant) {
     for state in &states {
         for (name, event) in &events {
             row(table, "hooks", state, name, event.clone(), now);
+        }
+    }
+}
+
+/// What befalls a pod as a whole: one that may be there for a minute, of two containers, of which the first asks for the
+/// restart of all with code 42.
+fn wholes(table: &mut String, now: Instant) {
+    let rule = RestartRule { action: RestartAction::RestartAllContainers, codes: vec![42], holds_within: true };
+    let asking = Container { restart_rules: vec![rule], ..container("c", false) };
+    let a = pod("a", RestartPolicy::Never, vec![asking, container("d", false)]);
+    let a = Arc::new(Pod { active_deadline: Some(Duration::from_secs(60)), ..Pod::clone(&a) });
+    let slots = |runs: [Run; 2]| runs.map(|run| Slot { run, ..Slot::new(0, now) }).to_vec();
+    let up = |runs: [Run; 2]| Up { initialized: true, ..Up::new(Arc::clone(&a), "s1".to_owned(), slots(runs)) };
+    let of = |life: Life| {
+        let wanted = Some(Arc::clone(&a));
+        State { wanted, life, generation: 1, began: now.checked_sub(GRACE * 2), ..State::default() }
+    };
+    let other = Tag { container: 1, ..TAG };
+    let retry = super::super::super::backoff::Retry::SANDBOX;
+    let killed = Run::Killing { live: live(other), cause: Cause::Pod, until: now + GRACE, stage: Stage::Signalled };
+    let (ending, early) = (Some(now + GRACE), Some(now));
+    let resetting = |runs| Up { resetting: Some(0), ending, ..up(runs) };
+    let waiting = || Run::Waiting { due: now, after: None, why: None };
+    let running = || [Run::Running(live(TAG)), Run::Running(live(other))];
+    let over = Ended {
+        id: "x".to_owned(),
+        image_id: None,
+        attempt: 0,
+        at: now,
+        started_at: None,
+        exit: exit(42),
+        cause: None,
+    };
+    let mut half = resetting([Run::Done, killed]);
+    (half.slots[0].attempt, half.slots[0].last) = (1, Some(over));
+    let late = [
+        of(Life::Retrying { pod: Arc::clone(&a), retry, due: now, why: why("FailedMount") }),
+        of(Life::Up(up(running()))),
+        of(Life::Up(up([waiting(), Run::Running(live(other))]))),
+        of(Life::Up(half.clone())),
+        of(Life::Finished(up([Run::Done, Run::Done]))),
+    ];
+    for state in &late {
+        row(table, "deadline", state, "Due", Event::Due, now);
+    }
+    let began = |state: State| State { began: early, ..state };
+    for state in [began(of(Life::Up(up(running())))), began(of(Life::Up(half)))] {
+        for (name, event) in [
+            ("Exited 42", Event::Exited { tag: TAG, exit: exit(42) }),
+            ("d exited 0", Event::Exited { tag: other, exit: exit(0) }),
+            ("Wanted none", Event::Wanted(None)),
+            ("Restart", Event::Restart { grace: None }),
+        ] {
+            row(table, "all anew", &state, name, event, now);
         }
     }
 }
@@ -199,6 +257,7 @@ fn the_table_is_the_one_that_was_agreed_to() {
         }
     }
     hooks(&mut table, now);
+    wholes(&mut table, now);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/worker-machine.txt");
     let heads = format!("{:9} | {:27} | {:17} | {:33} | commands", "policy", "state", "event", "state after");
     let table = format!("what is not listed changes nothing and asks for nothing\n\n{heads}\n{table}");

@@ -29,6 +29,9 @@ pub(super) struct World {
     /// A hook may be cut short.
     is_shortened: bool,
     pub(super) starts: Vec<(usize, u32, u64)>,
+    /// The first of the starts since all containers were restarted.
+    round: usize,
+    was_initialized: bool,
     backoff: BTreeMap<(u64, usize), Entry>,
 }
 
@@ -102,6 +105,8 @@ impl World {
             over: false,
             is_shortened: false,
             starts: Vec::new(),
+            round: 0,
+            was_initialized: false,
             backoff: BTreeMap::new(),
         }
     }
@@ -185,7 +190,7 @@ impl World {
     /// Init containers have succeeded, and sidecars are up, before what follows them starts for the first time.
     fn check_order(&self, index: usize, pod: &Pod) {
         let up = self.state.up().unwrap();
-        let has_run = self.starts.iter().any(|(other, _, generation)| {
+        let has_run = self.starts[self.round..].iter().any(|(other, _, generation)| {
             *generation == self.state.generation && pod.containers[*other].kind == ContainerKind::Regular
         });
         if pod.containers[index].kind == ContainerKind::Init {
@@ -224,6 +229,11 @@ impl World {
         }
         let generation = self.state.generation;
         let Some(up) = self.state.up() else { return };
+        if self.was_initialized && !up.initialized {
+            self.round = self.starts.len();
+            assert!(self.containers.is_empty(), "all containers begin anew while one is left");
+        }
+        self.was_initialized = up.initialized;
         for (index, slot) in up.slots.iter().enumerate() {
             assert!(!slot.ready || slot.started, "ready before it is started");
             if let Some(entry) = slot.backoff.entry()
