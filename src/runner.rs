@@ -9,6 +9,7 @@
 //! One worker task owns each pod; its decisions are made by a pure machine. The runner may end or be killed at any
 //! moment: containers live on, and the next runner takes them over as they are.
 
+pub mod admission;
 mod api;
 pub mod container;
 pub mod control;
@@ -82,6 +83,10 @@ pub struct Options {
     pub server: Option<server::Settings>,
     /// No container waits longer for its restart.
     pub max_restart_period: Duration,
+    /// Of this node, besides those that every node has.
+    pub node_labels: Vec<(String, String)>,
+    /// Pods that this node takes.
+    pub max_pods: usize,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -93,7 +98,17 @@ where
     R: Runtime,
     F: Future<Output = Result<R>>,
 {
-    let Options { layout, node_name, node_ip, manifests, manifest_url, server, max_restart_period } = options;
+    let Options {
+        layout,
+        node_name,
+        node_ip,
+        manifests,
+        manifest_url,
+        server,
+        max_restart_period,
+        node_labels,
+        max_pods,
+    } = options;
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
     let _lock = lock(&layout)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -102,9 +117,10 @@ where
     let mut hangup = signal(SignalKind::hangup())?;
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
+    let node = Node { max_pods, ..node(node_name, node_ip, node_labels)? };
     let site = Arc::new(Site {
         runtime,
-        node: node(node_name, node_ip)?,
+        node,
         layout: layout.clone(),
         board: Board::default(),
         recorder: Recorder::default(),
@@ -189,12 +205,15 @@ fn lock(layout: &Layout) -> Result<File> {
     }
 }
 
-fn node(name: String, ip: IpAddr) -> Result<Node> {
+fn node(name: String, ip: IpAddr, labels: Vec<(String, String)>) -> Result<Node> {
     let host_name = nix::unistd::gethostname().context("cannot read the host's name")?;
     let memory = procfs::Meminfo::from_file("/proc/meminfo").context("cannot read `/proc/meminfo`")?.mem_total;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let name = name.to_lowercase();
     Ok(Node {
-        name: name.to_lowercase(),
+        max_pods: node::MAX_PODS,
+        labels: node::labels(&name, labels),
+        name,
         host_name: host_name.to_string_lossy().into_owned(),
         ip,
         memory: i64::try_from(memory).unwrap_or(i64::MAX),

@@ -26,6 +26,8 @@ const PURE: &[&str] = &[
     "runner/worker/words",
     "runner/pod",
     "runner/pods/choice",
+    "runner/pods/refused",
+    "runner/admission",
     "runner/container",
     "runner/dns",
     "runner/env",

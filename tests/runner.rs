@@ -1,6 +1,7 @@
 //! The runner as a whole, from manifests to the runtime's verbs, with tokio's paused clock: minutes of back-off pass
 //! in an instant, and every moment told here is exact.
 
+mod admission;
 mod double;
 mod events;
 mod kills;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bootstrap::control::client;
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, Status};
 use bootstrap::layout::Layout;
+use bootstrap::runner::node::MAX_PODS;
 use bootstrap::runner::source::url::ManifestUrl;
 use bootstrap::runner::worker::backoff::LONGEST;
 use bootstrap::runner::{self, Options};
@@ -30,6 +32,7 @@ struct Node {
     runner: Option<JoinHandle<()>>,
     manifest_url: Option<String>,
     max_restart_period: Duration,
+    max_pods: usize,
 }
 
 impl Node {
@@ -37,7 +40,15 @@ impl Node {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         fs::create_dir_all(layout.manifests()).unwrap();
-        Node { root, layout, runtime: Double::new(), runner: None, manifest_url: None, max_restart_period: LONGEST }
+        Node {
+            root,
+            layout,
+            runtime: Double::new(),
+            runner: None,
+            manifest_url: None,
+            max_restart_period: LONGEST,
+            max_pods: MAX_PODS,
+        }
     }
 
     async fn started() -> Self {
@@ -53,6 +64,8 @@ impl Node {
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: self.layout.manifests(),
             max_restart_period: self.max_restart_period,
+            node_labels: vec![("zone".to_owned(), "a".to_owned())],
+            max_pods: self.max_pods,
             manifest_url: self.manifest_url.as_ref().map(|url| ManifestUrl::new(url, &[]).unwrap()),
             server: None,
         };
@@ -432,6 +445,8 @@ async fn a_second_runner_is_refused_with_the_first_ones_pid() {
         manifest_url: None,
         server: None,
         max_restart_period: node.max_restart_period,
+        node_labels: Vec::new(),
+        max_pods: node.max_pods,
     };
     let refused = runner::run(options, |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("a runner is running already (pid {})", std::process::id()));

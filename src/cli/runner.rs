@@ -11,6 +11,7 @@ use crate::error::{Context, Fault, Result};
 use crate::host::facts;
 use crate::image::pull::Puller;
 use crate::layout::port;
+use crate::runner::node;
 use crate::runner::runtime::embedded::{Embedded, Settings};
 use crate::runner::server;
 use crate::runner::source::url::ManifestUrl;
@@ -59,9 +60,20 @@ pub struct RunnerArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = backoff::LONGEST.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=backoff::LONGEST.as_secs()))]
     max_container_restart_period: u64,
+    /// Labels of this node, which node selectors and affinities of pods may ask for
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
+    node_labels: Vec<(String, String)>,
+    /// Pods that this node takes
+    #[arg(long, value_name = "COUNT", default_value_t = node::MAX_PODS)]
+    max_pods: usize,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
+}
+
+fn label(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is written as `KEY=VALUE`")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
@@ -91,6 +103,8 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
             .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
         manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
         max_restart_period: Duration::from_secs(args.max_container_restart_period),
+        node_labels: args.node_labels,
+        max_pods: args.max_pods,
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
         server: (args.port != 0).then_some(server),
     };

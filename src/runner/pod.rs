@@ -12,6 +12,7 @@ mod defaults;
 mod document;
 mod identity;
 pub mod object;
+pub mod placement;
 mod quantity;
 mod references;
 mod unknown;
@@ -32,6 +33,7 @@ use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
 use document::Document;
 use object::Object;
+use placement::Placement;
 use quantity::Quantity;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub struct Pod {
     /// Who owns the pod's own volumes.
     #[serde(default)]
     pub fs_group: Option<i64>,
+    #[serde(default)]
+    pub placement: Placement,
     /// The init containers, then the others, each in the order of the manifest.
     pub containers: Vec<Container>,
     /// What somebody should hear of when the pod is taken; no part of a record.

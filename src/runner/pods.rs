@@ -5,6 +5,7 @@
 
 pub mod choice;
 mod drain;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::control::{PodStatus, Rejected, Reply, Request, RunnerStatus, Status};
 use crate::error::{Context, Result, chain_of};
 use choice::{Change, choose, diff, merge};
 use drain::Draining;
+use refused::Refused;
 
 /// A pod passes from one file to another when nothing has changed for so long [1.19].
 const QUIET: Duration = Duration::from_secs(1);
@@ -49,6 +51,13 @@ struct Worker {
     source: Origin,
 }
 
+impl Worker {
+    /// Its pod has ended for good.
+    fn is_over(&self) -> bool {
+        self.status.borrow().as_ref().is_some_and(|status| ["Failed", "Succeeded"].contains(&status.phase.as_str()))
+    }
+}
+
 pub(super) struct Pods<R> {
     site: Arc<Site<R>>,
     manifests: PathBuf,
@@ -58,6 +67,7 @@ pub(super) struct Pods<R> {
     /// What each source has delivered last.
     sources: BTreeMap<Kind, Option<Scan>>,
     rejected: Vec<Rejected>,
+    refused: Refused,
     /// Pods that are not begun yet.
     waiting: Vec<Arc<Pod>>,
     quiet_at: Option<Instant>,
@@ -86,6 +96,7 @@ impl<R: Runtime> Pods<R> {
             tasks: JoinSet::new(),
             sources: sources.iter().map(|kind| (*kind, None)).collect(),
             rejected: Vec::new(),
+            refused: Refused::default(),
             waiting: Vec::new(),
             quiet_at: None,
             gone,
@@ -179,9 +190,14 @@ impl<R: Runtime> Pods<R> {
             }
         }
         self.rejected = choice.rejected;
+        let is_over = |name: &str| self.workers.get(name).is_some_and(Worker::is_over);
+        for (pod, why) in self.refused.judge(&choice.pods, &held, is_over, &self.site.node) {
+            tracing::warn!("{}: {}: {}", pod.name, why.reason, why.message);
+        }
         let waited = std::mem::take(&mut self.waiting);
         for change in diff(&choice.pods, &held) {
             match change {
+                Change::Start(pod) | Change::Replace(pod) if self.refused.contains(&pod) => {}
                 Change::Start(pod) if self.is_held(&pod.source) => {
                     if !waited.contains(&pod) {
                         tracing::info!("{}: waits for the end of the pod that its manifest held before", pod.name);
@@ -282,6 +298,7 @@ impl<R: Runtime> Pods<R> {
         let mut workers: Vec<_> = self.workers.values().collect();
         workers.sort_by(|a, b| a.source.cmp(&b.source));
         let running = workers.into_iter().filter_map(|worker| worker.status.borrow().clone());
+        let has_worker = |name: &str| self.workers.contains_key(name);
         let held = || "waits for the end of the pod that its manifest held before".to_owned();
         let waiting = self.waiting.iter().map(|pod| PodStatus { message: Some(held()), ..status::unmade(pod) });
         Status {
@@ -293,8 +310,8 @@ impl<R: Runtime> Pods<R> {
                 started_at: Some(self.started_at),
                 draining: self.draining.is_some(),
             },
-            pods: running.chain(waiting).collect(),
-            rejected: self.rejected.clone(),
+            pods: running.chain(waiting).chain(self.refused.failed(has_worker)).collect(),
+            rejected: self.rejected.iter().cloned().chain(self.refused.edits(has_worker)).collect(),
         }
     }
 

@@ -68,6 +68,20 @@ fn at_once(pod: &Pod, amount: impl Fn(&ResourceRequirements) -> i64) -> i64 {
     regular.saturating_add(sidecars).max(most)
 }
 
+/// What a pod asks for: thousandths of a CPU, bytes of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requested {
+    pub cpu: i64,
+    pub memory: i64,
+}
+
+pub fn requested(pod: &Pod) -> Requested {
+    Requested {
+        cpu: at_once(pod, |of| of.cpu_request.unwrap_or(0)),
+        memory: at_once(pod, |of| of.memory_request.unwrap_or(0)),
+    }
+}
+
 pub fn of_container(pod: &Pod, index: usize, node: &Node) -> Resources {
     let of = pod.containers[index].resources;
     Resources {

@@ -147,6 +147,7 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         dns: None,
         host_aliases: Vec::new(),
         fs_group: None,
+        placement: Default::default(),
         containers: own.into_values().collect(),
         remarks: Vec::new(),
         object: None,

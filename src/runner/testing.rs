@@ -17,6 +17,8 @@ pub(crate) fn node() -> Node {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         memory: 1 << 30,
         cpu: 2000,
+        max_pods: super::node::MAX_PODS,
+        labels: super::node::labels("node", []),
     }
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         dns: None,
         host_aliases: Vec::new(),
         fs_group: None,
+        placement: Default::default(),
         containers: vec![container(name)],
         remarks: Vec::new(),
         object: None,

@@ -31,6 +31,8 @@ impl Node {
             manifest_url: None,
             max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
             server: None,
+            node_labels: Vec::new(),
+            max_pods: bootstrap::runner::node::MAX_PODS,
         };
         let runtime = case.runtime.clone();
         let runner =

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::object::{CONFIG_HASH, CONFIG_SOURCE, Identity, Object, source_word};
+use super::placement::Placement;
 use super::quantity::Quantity;
 use super::{
     Check, Container, ContainerKind, DnsOption, DnsPolicy, EnvValue, EnvVar, Hook, HostAlias, HostPathType, HttpGet,
@@ -52,6 +53,7 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &
         host_aliases: spec.host_aliases.iter().flatten().map(host_alias).collect(),
         fs_group: spec.security_context.as_ref().and_then(|context| context.fs_group),
         volumes: spec.volumes.iter().flatten().filter_map(volume).collect(),
+        placement: Placement::of(spec),
         containers: containers.collect::<Result<_>>()?,
         remarks: Vec::new(),
         object: Some(object),

@@ -49,7 +49,8 @@ impl Refused {
     fn spec(&mut self, spec: &PodSpec) {
         let PodSpec {
             active_deadline_seconds: _,
-            affinity,
+            // what concerns the node is looked at when the pod is to be taken in [9.13]
+            affinity: _,
             automount_service_account_token: _,
             containers,
             dns_config: _,
@@ -67,8 +68,8 @@ impl Refused {
             image_pull_secrets: _,
             init_containers,
             node_name: _,
-            node_selector,
-            os,
+            node_selector: _,
+            os: _,
             overhead,
             preemption_policy: _,
             priority: _,
@@ -97,15 +98,10 @@ impl Refused {
         if *host_network != Some(true) {
             self.0.push("`spec.hostNetwork` must be true: a network of the pod's own is not supported".to_owned());
         }
-        self.field(affinity.is_some(), "spec.affinity");
         self.field(any(ephemeral_containers), "spec.ephemeralContainers");
         self.value(*host_users == Some(false), "spec.hostUsers", "false");
         self.field(filled(hostname), "spec.hostname");
         self.field(filled(hostname_override), "spec.hostnameOverride");
-        self.field(node_selector.as_ref().is_some_and(|selector| !selector.is_empty()), "spec.nodeSelector");
-        if let Some(os) = os {
-            self.value(os.name != "linux", "spec.os.name", &os.name);
-        }
         self.field(overhead.as_ref().is_some_and(|overhead| !overhead.is_empty()), "spec.overhead");
         self.field(resources.is_some(), "spec.resources");
         self.field(runtime_class_name.is_some(), "spec.runtimeClassName");

@@ -5,6 +5,7 @@
 mod lifecycle;
 mod metadata;
 mod names;
+mod placement;
 mod ports;
 mod sources;
 mod volumes;
@@ -109,6 +110,7 @@ impl Found {
             "Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled".to_owned()
         });
         self.names(spec);
+        self.placement(spec);
         let volumes = self.volumes(spec);
         let init = spec.init_containers.as_deref().unwrap_or_default();
         let all: Vec<_> = init.iter().chain(&spec.containers).map(|container| container.name.as_str()).collect();
