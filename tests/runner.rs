@@ -5,8 +5,11 @@ mod admission;
 mod double;
 mod events;
 mod kills;
+mod lifecycle;
 mod order;
 mod probes;
+mod probing;
+mod sidecars;
 mod url;
 mod whole;
 
@@ -104,12 +107,13 @@ impl Node {
 
     /// The status of a pod once it is as told.
     async fn pod(&self, name: &str, holds: impl Fn(&PodStatus) -> bool) -> PodStatus {
-        for _ in 0..100_000 {
+        for attempt in 0..20_000 {
             let status = self.status().await;
             if let Some(pod) = status.pods.into_iter().find(|pod| pod.name == name && holds(pod)) {
                 return pod;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // what takes seconds of the paused clock need not be asked for each millisecond
+            tokio::time::sleep(Duration::from_millis(if attempt < 200 { 1 } else { 20 })).await;
         }
         panic!("it never came to that: {:#?}", self.status().await);
     }
@@ -148,7 +152,7 @@ fn reason(pod: &PodStatus) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_manifest_starts_an_edit_replaces_and_a_removal_stops() {
+async fn case_1_15_22_a_manifest_starts_an_edit_replaces_and_a_removal_stops() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.running(&["a"]).await;
@@ -166,7 +170,7 @@ async fn a_manifest_starts_an_edit_replaces_and_a_removal_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_keeps_failing_is_started_at_the_kubelets_moments() {
+async fn case_30_86_what_keeps_failing_is_started_at_the_kubelets_moments() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "exit:1"));
     node.runtime.until("seven starts", |runtime| runtime.times("start a").len() == 7).await;
@@ -184,7 +188,7 @@ async fn what_keeps_failing_is_started_at_the_kubelets_moments() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_is_answered_at_once_in_the_same_sandbox() {
+async fn case_78_154_a_crash_is_answered_at_once_in_the_same_sandbox() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.running(&["a"]).await;
@@ -197,7 +201,7 @@ async fn a_crash_is_answered_at_once_in_the_same_sandbox() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_runner_is_followed_by_one_that_touches_nothing() {
+async fn case_21_a_killed_runner_is_followed_by_one_that_touches_nothing() {
     let mut node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.write("b.yaml", &manifest("b", "run"));
@@ -216,7 +220,7 @@ async fn a_killed_runner_is_followed_by_one_that_touches_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_while_no_runner_ran_is_made_good() {
+async fn case_25_what_changed_while_no_runner_ran_is_made_good() {
     let mut node = Node::started().await;
     for name in ["a", "b", "c"] {
         node.write(&format!("{name}.yaml"), &manifest(name, "run"));
@@ -255,7 +259,7 @@ async fn a_boot_starts_everything_anew_and_counts_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_manifest_that_becomes_invalid_stops_nothing_even_over_a_restart_of_the_runner() {
+async fn case_162_a_manifest_that_becomes_invalid_stops_nothing_even_over_a_restart_of_the_runner() {
     let mut node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.running(&["a"]).await;
@@ -280,7 +284,7 @@ async fn a_manifest_that_becomes_invalid_stops_nothing_even_over_a_restart_of_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_manifest_that_comes_back_counts_its_restarts_on() {
+async fn case_5_153_a_manifest_that_comes_back_counts_its_restarts_on() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "run"));
     node.running(&["a"]).await;
@@ -339,7 +343,7 @@ async fn a_container_stopped_by_hand_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_is_not_there_is_waited_for_and_an_edit_does_not_wait_for_it() {
+async fn case_87_an_image_that_is_not_there_is_waited_for_and_an_edit_does_not_wait_for_it() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "absent"));
     let pod = node.pod("a-n1", |pod| reason(pod) == "ImagePullBackOff").await;
@@ -378,7 +382,7 @@ async fn what_cannot_be_started_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_hold_ready_back_and_end_what_is_not_alive() {
+async fn case_98_110_probes_hold_ready_back_and_end_what_is_not_alive() {
     let node = Node::started().await;
     node.runtime.set_exec("a", 1);
     let probes = "    startupProbe: {exec: {command: [x]}, periodSeconds: 1, failureThreshold: 100}\n    \
@@ -412,7 +416,7 @@ async fn readiness_lasts_over_a_restart_of_the_runner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stubborn_container_is_given_its_grace_and_no_more() {
+async fn case_11_12_43_a_stubborn_container_is_given_its_grace_and_no_more() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest_with("a", "stubborn", "  terminationGracePeriodSeconds: 0\n", ""));
     node.running(&["a"]).await;

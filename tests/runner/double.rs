@@ -34,6 +34,10 @@ struct World {
     /// Exit codes that exec gives, for each container's name; 0 without one.
     exec: BTreeMap<String, i32>,
     execs: BTreeMap<String, u32>,
+    /// The same for single commands, `name: command`.
+    commands: BTreeMap<String, i32>,
+    /// How long commands take.
+    times: BTreeMap<String, Duration>,
 }
 
 impl Double {
@@ -122,6 +126,16 @@ impl Double {
 
     pub(super) fn set_exec(&self, name: &str, code: i32) {
         self.change(|world| world.exec.insert(name.to_owned(), code));
+    }
+
+    /// What a command gives from now on, as in `a: live`.
+    pub(super) fn set_command(&self, command: &str, code: i32) {
+        self.change(|world| world.commands.insert(command.to_owned(), code));
+    }
+
+    /// How long a command takes from now on.
+    pub(super) fn set_time(&self, command: &str, time: Duration) {
+        self.change(|world| world.times.insert(command.to_owned(), time));
     }
 
     pub(super) fn execs(&self, name: &str) -> u32 {
@@ -283,14 +297,17 @@ impl Runtime for Double {
         }
     }
 
-    async fn exec_sync(&self, id: &str, command: &[String], _timeout: Duration) -> RuntimeResult<ExecOutput> {
+    async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> RuntimeResult<ExecOutput> {
         let name = self.container_status(id).await?.config.name;
-        let code = self.change(|world| {
+        let (code, time) = self.change(|world| {
             *world.execs.entry(name.clone()).or_default() += 1;
-            self.note(world, format!("exec {name}: {}", command.join(" ")));
-            world.exec.get(&name).copied().unwrap_or(0)
+            let command = format!("{name}: {}", command.join(" "));
+            self.note(world, format!("exec {command}"));
+            let code = world.commands.get(&command).or_else(|| world.exec.get(&name));
+            (code.copied().unwrap_or(0), world.times.get(&command).copied().unwrap_or_default())
         });
-        Ok(ExecOutput { exit_code: Some(code), output: b"said so\n".to_vec() })
+        tokio::time::sleep(time.min(timeout)).await;
+        Ok(ExecOutput { exit_code: (time <= timeout).then_some(code), output: b"said so\n".to_vec() })
     }
 
     async fn image_status(&self, image: &str) -> RuntimeResult<Option<ImageStatus>> {

@@ -22,13 +22,13 @@ pub(super) fn pod(policy: &str, init: &[String], regular: &[String]) -> String {
 }
 
 /// Starts, stops and hooks, as they came.
-fn history(node: &Node) -> Vec<String> {
+pub(super) fn history(node: &Node) -> Vec<String> {
     let of_interest = |text: &String| text.starts_with("exec ") || text.contains('#') || text.starts_with("stop ");
     node.runtime.history().into_iter().filter(of_interest).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_first_starts_first_and_ends_last() {
+async fn case_37_39_41_54_63_what_comes_first_starts_first_and_ends_last() {
     let node = Node::started().await;
     let hooks = |name: &str| {
         format!(
@@ -70,7 +70,7 @@ async fn what_comes_first_starts_first_and_ends_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sidecar_comes_back_and_goes_when_the_work_is_done() {
+async fn case_55_a_sidecar_comes_back_and_goes_when_the_work_is_done() {
     let node = Node::started().await;
     let init = [container("s", "run", "restartPolicy: Always")];
     node.write("a.yaml", &pod("Never", &init, &[container("c", "run", "")]));
@@ -86,7 +86,7 @@ async fn a_sidecar_comes_back_and_goes_when_the_work_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_init_container_that_fails_is_tried_again_or_fails_the_pod() {
+async fn case_38_59_121_an_init_container_that_fails_is_tried_again_or_fails_the_pod() {
     let node = Node::started().await;
     let init = [container("s", "run", "restartPolicy: Always"), container("i", "exit:3", "")];
     node.write("a.yaml", &pod("Always", &init, &[container("c", "run", "")]));
@@ -106,7 +106,7 @@ async fn an_init_container_that_fails_is_tried_again_or_fails_the_pod() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_runner_does_not_initialise_again() {
+async fn case_52_the_next_runner_does_not_initialise_again() {
     let mut node = Node::started().await;
     let init = [container("i", "exit:0", ""), container("s", "run", "restartPolicy: Always")];
     node.write("a.yaml", &pod("Always", &init, &[container("c", "run", "")]));
@@ -141,7 +141,7 @@ async fn a_failed_post_start_hook_ends_its_container() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pre_stop_hook_takes_its_time_from_the_grace() {
+async fn case_45_a_pre_stop_hook_takes_its_time_from_the_grace() {
     let node = Node::started().await;
     let hook = "    lifecycle: {preStop: {sleep: {seconds: 7}}}\n";
     node.write("a.yaml", &manifest_with("a", "run", "  terminationGracePeriodSeconds: 9\n", hook));
@@ -152,7 +152,7 @@ async fn a_pre_stop_hook_takes_its_time_from_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_containers_own_policy_and_rules_come_before_the_pods() {
+async fn case_133_a_containers_own_policy_and_rules_come_before_the_pods() {
     let node = Node::started().await;
     let rules =
         "restartPolicy: Never\nrestartPolicyRules:\n- action: Restart\n  exitCodes: {operator: In, values: [42]}";

@@ -46,7 +46,7 @@ async fn serve_health(stream: TcpStream, status: Arc<AtomicU8>, asked: Arc<Atomi
 }
 
 #[tokio::test]
-async fn a_grpc_servers_health_decides_over_readiness_and_life() {
+async fn case_115_116_a_grpc_servers_health_decides_over_readiness_and_life() {
     let node = Node::started().await;
     let (serving, other) = (Arc::new(AtomicU8::new(1)), Arc::new(AtomicU8::new(1)));
     let asked = Arc::<AtomicUsize>::default();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_file_wins_where_nothing_runs_and_the_holder_where_something_does() {
+    fn case_163_the_last_file_wins_where_nothing_runs_and_the_holder_where_something_does() {
         let (a, b) = (pod("x", "a", "1"), pod("x", "b", "2"));
         let files = scan(&[("a", Some(&a)), ("b", Some(&b))]);
         let fresh = choose(&files, &held(&[]), false);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_stop_first_and_start_in_the_order_of_the_files() {
+    fn case_141_changes_stop_first_and_start_in_the_order_of_the_files() {
         let (a1, a2, b, c) = (pod("a", "1", "1"), pod("a", "1", "2"), pod("b", "0", "1"), pod("c", "2", "1"));
         let changes = diff(&[Arc::clone(&b), Arc::clone(&a2)], &held(&[&a1, &c]));
         assert_eq!(changes, [Change::Stop(c.full_name()), Change::Start(b), Change::Replace(a2)]);

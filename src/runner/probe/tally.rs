@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unbroken_rows_make_a_verdict() {
+    fn case_148_only_unbroken_rows_make_a_verdict() {
         let mut tally = Tally::new(2, 3);
         let verdicts: Vec<_> = "ssffsfffffss".chars().map(|outcome| tally.record(outcome == 's')).collect();
         let expected = [None, Some(true), None, None, None, None, None, Some(false), None, None, None, Some(true)];

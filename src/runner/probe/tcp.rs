@@ -28,3 +28,23 @@ pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
         _ => format!("dial tcp {host}:{port}: {error}"),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn case_101_148_a_port_that_listens_is_enough() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let limit = Duration::from_secs(5);
+        assert_eq!(connects("127.0.0.1", port, limit).await, Outcome::Success);
+        assert_eq!(connects("localhost", port, limit).await, Outcome::Success);
+        drop(listener);
+        let refused = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
+        assert_eq!(connects("127.0.0.1", port, limit).await, Outcome::Failure(refused));
+    }
+}

@@ -65,7 +65,7 @@ fn words(status: &PodStatus) -> (String, &str) {
 }
 
 #[test]
-fn states_and_phases_are_the_kubelets() {
+fn case_145_states_and_phases_are_the_kubelets() {
     let why = |reason| Why { reason, message: "no".to_owned() };
     let pull_failed = Event::PullFailed { tag: TAG, why: why("ErrImagePull") };
     let start_failed = Event::StartFailed { tag: TAG, why: why("CreateContainerError"), dead: None };
@@ -115,7 +115,7 @@ fn a_replacement_shows_both_revisions() {
 }
 
 #[test]
-fn ends_have_the_kubelets_reasons() {
+fn case_78_ends_have_the_kubelets_reasons() {
     let exit = |code, code_known, oom_killed| Exit {
         code,
         signal: 0,
@@ -137,7 +137,7 @@ fn ends_have_the_kubelets_reasons() {
 }
 
 #[test]
-fn a_forgotten_init_container_of_an_initialised_pod_has_completed() {
+fn case_23_a_forgotten_init_container_of_an_initialised_pod_has_completed() {
     let mut wanted = testing::pod("a");
     let mut init = wanted.containers[0].clone();
     (init.kind, init.name) = (ContainerKind::Init, "init".to_owned());

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_a_container_that_is_there_is_not_run_again() {
+    fn case_53_what_came_before_a_container_that_is_there_is_not_run_again() {
         let clock = clock();
         let init = |name: &str| {
             let mut container = testing::pod("a").containers.remove(0);

@@ -47,7 +47,7 @@ fn a_waiting_container_says_so_in_the_kubelets_words() {
 }
 
 #[test]
-fn probes_that_kill_do_not_count_their_own_end() {
+fn case_102_probes_that_kill_do_not_count_their_own_end() {
     let (a, b) = one(RestartPolicy::Always, true);
     let mut world = up(&a, &b);
     // long runs between two kills: never a wait
@@ -63,7 +63,7 @@ fn probes_that_kill_do_not_count_their_own_end() {
 }
 
 #[test]
-fn an_edit_stops_the_old_before_the_new_starts_and_only_the_last_edit_runs() {
+fn case_36_143_an_edit_stops_the_old_before_the_new_starts_and_only_the_last_edit_runs() {
     let (a, b) = one(RestartPolicy::Always, false);
     let c = pod("c", RestartPolicy::Always, vec![container("c", false)]);
     let mut world = up(&a, &b);
@@ -160,7 +160,7 @@ fn drain_shortens_a_stop_that_is_under_way() {
 }
 
 #[test]
-fn a_container_is_ready_only_when_its_probes_say_so() {
+fn case_110_a_container_is_ready_only_when_its_probes_say_so() {
     let (a, b) = one(RestartPolicy::Always, true);
     let mut world = up(&a, &b);
     assert!(!slot(&world).started);

@@ -61,7 +61,7 @@ fn no_sequence_of_five_breaks_an_invariant() {
 }
 
 #[test]
-fn no_sequence_of_five_breaks_the_order() {
+fn case_66_no_sequence_of_five_breaks_the_order() {
     for policy in [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never] {
         assert!(explored(policy, ordered()) > 10_000);
     }

@@ -238,7 +238,7 @@ fn row(table: &mut String, policy: &str, state: &State, event_name: &str, event:
 }
 
 #[test]
-fn the_table_is_the_one_that_was_agreed_to() {
+fn case_143_146_the_table_is_the_one_that_was_agreed_to() {
     let now = Instant::now();
     let mut table = String::new();
     for (name, policy) in
