@@ -139,8 +139,13 @@ impl<R: Runtime> Worker<R> {
                 tracing::info!("{}: stopped", up.pod.name);
             }
             let now = Instant::now().into_std();
+            let failure = self.state.failure;
             commands = step(&mut self.state, event.clone(), now);
             self.record(&event);
+            if let (None, Some(failure), Some(pod)) = (failure, self.state.failure, self.state.current()) {
+                let why = failure.why();
+                tracing::warn!("{}: {}: {}", pod.name, why.reason, why.message);
+            }
             if let Some((level, line)) = words::line(&self.state, &event, now) {
                 match level {
                     tracing::Level::WARN => tracing::warn!("{line}"),

@@ -93,6 +93,7 @@ fn ended(up: &Up, slot: &Slot, tag: Tag, now: Instant) -> Option<(Level, String)
     };
     let cause = last.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
     let next = match &slot.run {
+        _ if up.resetting == Some(tag.container) => "; all containers are restarted".to_owned(),
         Run::Waiting { due, .. } if *due > now => format!("; next start in {}", seconds(*due, now)),
         _ => String::new(),
     };
