@@ -4,6 +4,7 @@
 
 mod case;
 mod confinement;
+mod image_volumes;
 mod lifecycle;
 mod network;
 mod node;

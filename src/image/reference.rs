@@ -81,6 +81,14 @@ pub struct InvalidReference {
     reason: &'static str,
 }
 
+impl InvalidReference {
+    /// In the kubelet's words, which do not tell the reason [3.44].
+    pub fn of_a_pod(&self) -> String {
+        let cause = format!("couldn't parse image name \"{}\": invalid reference format", self.text);
+        format!("Failed to apply default image tag \"{}\": {cause}", self.text)
+    }
+}
+
 impl FromStr for Reference {
     type Err = InvalidReference;
 

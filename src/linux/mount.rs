@@ -1,9 +1,10 @@
 //! Mounts: what is mounted where, who sees it, and taking it away.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -123,6 +124,16 @@ pub fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
 pub fn bind_opened(source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     let source = format!("/proc/self/fd/{}", source.as_raw_fd());
     Ok(mount(Some(source.as_str()), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+}
+
+/// As [`bind_opened`], at a file or directory that is made for it.
+pub fn bind_at(source: &File, target: &Path) -> io::Result<()> {
+    if source.metadata()?.is_dir() {
+        fs::create_dir(target)?;
+    } else {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    }
+    bind_opened(source.as_fd(), target)
 }
 
 /// Shows `source` at `target`, without what is mounted below it.

@@ -56,6 +56,11 @@ pub fn open_within(root: &File, path: &Path) -> io::Result<File> {
     Ok(File::from(within(root, path)?))
 }
 
+/// Opens what is at `path`, with `root` as the root of all symbolic links.
+pub fn open_in_root(root: &File, path: &Path) -> io::Result<File> {
+    Ok(File::from(open(root, path, OFlag::O_PATH)?))
+}
+
 /// Makes `path` and its missing parents as directories of this mode, whatever the umask.
 pub fn make_within(root: &File, path: &Path, mode: &Permissions) -> io::Result<()> {
     let mut done = std::path::PathBuf::from(".");

@@ -27,11 +27,11 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Arc<Pod>]) -> Result<(), Why> {
 }
 
 fn predicate(reason: &'static str, cause: &str) -> Why {
-    Why { reason, message: format!("Predicate {reason} failed: {cause}") }
+    Why::new(reason, format!("Predicate {reason} failed: {cause}"))
 }
 
 fn system(pod: &Pod) -> Result<(), Why> {
-    let refused = |reason, message: &str| Err(Why { reason, message: message.to_owned() });
+    let refused = |reason, message: &str| Err(Why::new(reason, message.to_owned()));
     if pod.placement.node_selector.get(OS_LABEL).is_some_and(|os| os != OS) {
         let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
         return refused("PodOSSelectorNodeLabelDoesNotMatch", message);
@@ -81,7 +81,7 @@ fn room(pod: &Pod, node: &Node, others: &[&Arc<Pod>]) -> Result<(), Why> {
         "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of \
          pods to preempt: {cause}"
     );
-    Err(Why { reason: "UnexpectedAdmissionError", message })
+    Err(Why::new("UnexpectedAdmissionError", message))
 }
 
 #[cfg(test)]

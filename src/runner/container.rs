@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::env::{self, Files};
 use super::node::Node;
-use super::pod::{Container, Pod, SubPath, VolumeSource};
+use super::pod::{Container, Pod, SubPath, VolumeMount, VolumeSource};
 use super::resources;
-use super::runtime::{ContainerConfig, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig};
+use super::runtime::{ContainerConfig, ImageMount, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig};
 use super::volume;
 use super::volume::sub_path::{self, Part};
 use crate::layout::Layout;
@@ -97,6 +97,17 @@ pub fn config(
     for mount in &container.mounts {
         let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
         let volume = volume.ok_or_else(|| no_volume(&mount.volume, &container.name))?;
+        if let VolumeSource::Image { image, .. } = &volume.source {
+            let sub_path = part_of(mount, &env)?.unwrap_or_default().into();
+            mounts.push(Mount {
+                host_path: PathBuf::new(),
+                container_path: mount.path.clone(),
+                read_only: true,
+                propagation: mount.propagation,
+                image: Some(ImageMount { image: image.clone(), sub_path }),
+            });
+            continue;
+        }
         mounts.push(Mount {
             host_path: match &mount.sub_path {
                 None => volume::place(volume, pod, layout),
@@ -106,6 +117,7 @@ pub fn config(
             // what a pod may know of itself is not its own to change [4.32]
             read_only: mount.read_only || matches!(volume.source, VolumeSource::DownwardApi { .. }),
             propagation: mount.propagation,
+            image: None,
         });
     }
     let own: Vec<_> = mounts.iter().map(|mount: &Mount| mount.container_path.clone()).collect();
@@ -116,6 +128,7 @@ pub fn config(
             container_path: message.path.clone(),
             read_only: false,
             propagation: Default::default(),
+            image: None,
         });
     }
     if !taken(Path::new(HOSTS)) {
@@ -124,6 +137,7 @@ pub fn config(
             container_path: HOSTS.into(),
             read_only: container.security.read_only_root_filesystem,
             propagation: Default::default(),
+            image: None,
         });
     }
     let mut labels = labels(pod);
@@ -157,26 +171,36 @@ fn sub_path_place(layout: &Layout, pod: &Pod, container: &Container, index: usiz
     sub_path::directory(layout, &pod.uid).join(&container.name).join(index.to_string())
 }
 
+/// The subPath of a mount with its variables in place; `Err` in the kubelet's words [4.62].
+fn part_of(mount: &VolumeMount, known: &[(String, String)]) -> Result<Option<String>, String> {
+    let path = match &mount.sub_path {
+        None => return Ok(None),
+        Some(SubPath::Plain(path)) => path.clone(),
+        Some(SubPath::Expression(text)) => {
+            let unknown = env::unknown(text, known);
+            if !unknown.is_empty() {
+                return Err(format!("missing value for {}", unknown.join(", ")));
+            }
+            env::expand(text, known)
+        }
+    };
+    sub_path::check(&path)?;
+    Ok(Some(path))
+}
+
 /// The parts of volumes that a container mounts by a subPath; `Err` in the kubelet's words [4.62].
 pub fn sub_paths(pod: &Pod, index: usize, files: &Files, node: &Node, layout: &Layout) -> Result<Vec<Part>, String> {
     let container = &pod.containers[index];
+    let known = env::variables(pod, container, node, files)?;
     let mut parts = Vec::new();
     for (index, mount) in container.mounts.iter().enumerate() {
-        let path = match &mount.sub_path {
-            None => continue,
-            Some(SubPath::Plain(path)) => path.clone(),
-            Some(SubPath::Expression(text)) => {
-                let known = env::variables(pod, container, node, files)?;
-                let unknown = env::unknown(text, &known);
-                if !unknown.is_empty() {
-                    return Err(format!("missing value for {}", unknown.join(", ")));
-                }
-                env::expand(text, &known)
-            }
-        };
-        sub_path::check(&path)?;
+        let Some(path) = part_of(mount, &known)? else { continue };
         let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
         let volume = volume.ok_or_else(|| no_volume(&mount.volume, &container.name))?;
+        // the runtime finds it in the image
+        if matches!(volume.source, VolumeSource::Image { .. }) {
+            continue;
+        }
         parts.push(Part {
             volume: volume.name.clone(),
             directory: volume::place(volume, pod, layout),
@@ -206,7 +230,7 @@ fn annotations(pod: &Pod, index: usize, attempt: u32) -> BTreeMap<String, String
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::runner::pod::{EnvValue, EnvVar, HostPathType, TerminationMessage, Volume, VolumeMount};
+    use crate::runner::pod::{EnvValue, EnvVar, HostPathType, TerminationMessage, Volume};
     use crate::runner::testing;
 
     fn host_path(path: &str, kind: HostPathType) -> Volume {

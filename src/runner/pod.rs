@@ -225,6 +225,11 @@ pub enum VolumeSource {
     DownwardApi {
         files: Vec<VolumeFile>,
     },
+    /// What an image holds, fetched by its own policy.
+    Image {
+        image: String,
+        pull: PullPolicy,
+    },
 }
 
 /// Where an emptyDir keeps what is in it.

@@ -221,11 +221,22 @@ pub enum Propagation {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// Absolute, on the machine (the instance's root is already in it).
+    /// Absolute, on the machine (the instance's root is already in it); empty where an image is mounted.
     pub host_path: PathBuf,
     pub container_path: PathBuf,
     pub read_only: bool,
     pub propagation: Propagation,
+    /// An image that is mounted in place of a path of the machine, read-only.
+    #[serde(default)]
+    pub image: Option<ImageMount>,
+}
+
+/// What is mounted of an image, which must be in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageMount {
+    pub image: String,
+    /// Relative, in the image; the empty path is all of it.
+    pub sub_path: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

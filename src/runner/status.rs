@@ -200,9 +200,8 @@ fn container_state(up: &Up, index: usize) -> ContainerState {
         }
         (Run::Done, _) if up.resetting.is_some() => waiting("RestartingAllContainers", None),
         // between two tries the kubelet calls a failed pull by another name [9.2]
-        (Run::Waiting { why: Some(Why { reason: "ErrImagePull", message }), .. }, _) => {
-            let image = &pod.containers[index].image;
-            waiting("ImagePullBackOff", Some(format!("Back-off pulling image \"{image}\": ErrImagePull: {message}")))
+        (Run::Waiting { why: Some(Why { reason, message, image: Some(image) }), .. }, _) => {
+            waiting("ImagePullBackOff", Some(format!("Back-off pulling image \"{image}\": {reason}: {message}")))
         }
         (Run::Waiting { why: Some(why), .. } | Run::Pulling { why: Some(why) }, _) => {
             waiting(why.reason, Some(why.message.clone()))

@@ -14,8 +14,9 @@ pub mod sub_path;
 use std::path::{Path, PathBuf};
 
 use super::node::Node;
-use super::pod::{Pod, Volume, VolumeSource};
+use super::pod::{Container, Pod, Volume, VolumeSource};
 use crate::error::{Result, chain_of};
+use crate::image::policy::PullPolicy;
 use crate::layout::{Layout, PRIVATE_DIRECTORY};
 use crate::linux::{Leftover, mount, remove_tree};
 
@@ -42,6 +43,8 @@ fn set_up(volume: &Volume, pod: &Pod, node: &Node, layout: &Layout) -> std::resu
             let files = downward::payload(files, pod, node)?;
             own(parent().and_then(|_| downward::prepare(&directory, &files, pod.fs_group)))
         }
+        // the runtime mounts it, when a container is created
+        VolumeSource::Image { .. } => Ok(()),
     }
 }
 
@@ -49,10 +52,19 @@ fn set_up(volume: &Volume, pod: &Pod, node: &Node, layout: &Layout) -> std::resu
 pub fn place(volume: &Volume, pod: &Pod, layout: &Layout) -> PathBuf {
     match &volume.source {
         VolumeSource::HostPath { path, .. } => layout.under(path),
-        VolumeSource::EmptyDir { .. } | VolumeSource::DownwardApi { .. } => {
+        VolumeSource::EmptyDir { .. } | VolumeSource::DownwardApi { .. } | VolumeSource::Image { .. } => {
             volumes(layout, &pod.uid).join(&volume.name)
         }
     }
+}
+
+/// The images that the container mounts, with the policies by which they are fetched.
+pub fn images<'a>(pod: &'a Pod, container: &'a Container) -> impl Iterator<Item = (&'a str, PullPolicy)> {
+    let is_mounted = |volume: &&Volume| container.mounts.iter().any(|mount| mount.volume == volume.name);
+    pod.volumes.iter().filter(is_mounted).filter_map(|volume| match &volume.source {
+        VolumeSource::Image { image, pull } => Some((image.as_str(), *pull)),
+        _ => None,
+    })
 }
 
 fn volumes(layout: &Layout, uid: &str) -> PathBuf {

@@ -7,6 +7,7 @@
 pub mod adopt;
 pub mod backoff;
 mod effect;
+mod image;
 pub mod machine;
 pub mod told;
 pub mod words;
@@ -245,7 +246,7 @@ impl<R: Runtime> Worker<R> {
                 let pod = self.state.current().cloned();
                 self.tasks.spawn(async move { effect::rest_sandbox(&site, &sandbox, pod.as_ref()).await });
             }
-            Command::Pull { tag, pod } => self.spawn(async move { effect::pull(&site, tag, &pod).await }),
+            Command::Pull { tag, pod } => self.spawn(async move { image::pull(&site, tag, &pod).await }),
             Command::Start { tag, pod, sandbox } => {
                 self.spawn(async move { effect::start(&site, tag, &pod, &sandbox).await });
             }

@@ -15,6 +15,7 @@ fn mount(host: impl AsRef<Path>, container: &str) -> Mount {
         container_path: container.into(),
         read_only: false,
         propagation: Propagation::Private,
+        image: None,
     }
 }
 

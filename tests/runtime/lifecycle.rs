@@ -222,6 +222,7 @@ async fn what_cannot_start_says_why() {
         container_path: "/data/program".into(),
         read_only: true,
         propagation: Default::default(),
+        image: None,
     });
     std::fs::write(case.path("garbage"), [0u8; 64]).unwrap();
     std::os::unix::fs::chown(case.path("garbage"), Some(0), Some(0)).unwrap();

@@ -122,6 +122,9 @@ fn volume(volume: &api::Volume) -> Option<Volume> {
     } else if let Some(downward) = &volume.downward_api {
         let mode = downward.default_mode;
         VolumeSource::DownwardApi { files: downward.items.iter().flatten().map(|item| file(item, mode)).collect() }
+    } else if let Some(image) = &volume.image {
+        let pull = pull_policy(image.pull_policy.as_deref());
+        VolumeSource::Image { image: image.reference.clone().unwrap_or_default(), pull }
     } else {
         let projected = volume.projected.as_ref()?;
         let sources = projected.sources.iter().flatten().filter_map(|source| source.downward_api.as_ref());
@@ -164,11 +167,7 @@ fn container(container: &api::Container, spec: &api::PodSpec, kind: ContainerKin
         post_start: hook(|lifecycle| lifecycle.post_start.as_ref())?,
         pre_stop: hook(|lifecycle| lifecycle.pre_stop.as_ref())?,
         image: container.image.clone().unwrap_or_default(),
-        pull: match container.image_pull_policy.as_deref() {
-            Some("Always") => PullPolicy::Always,
-            Some("Never") => PullPolicy::Never,
-            _ => PullPolicy::IfNotPresent,
-        },
+        pull: pull_policy(container.image_pull_policy.as_deref()),
         command: container.command.clone().unwrap_or_default(),
         args: container.args.clone().unwrap_or_default(),
         working_dir: container.working_dir.clone().filter(|directory| !directory.is_empty()),
@@ -189,6 +188,14 @@ fn container(container: &api::Container, spec: &api::PodSpec, kind: ContainerKin
         liveness: probe(&container.liveness_probe)?,
         readiness: probe(&container.readiness_probe)?,
     })
+}
+
+fn pull_policy(name: Option<&str>) -> PullPolicy {
+    match name {
+        Some("Always") => PullPolicy::Always,
+        Some("Never") => PullPolicy::Never,
+        _ => PullPolicy::IfNotPresent,
+    }
 }
 
 fn env(variable: &api::EnvVar, container: &api::Container) -> EnvVar {

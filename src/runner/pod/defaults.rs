@@ -33,6 +33,10 @@ fn default_volume(volume: &mut Volume) {
     if *volume == bare {
         volume.empty_dir = Some(EmptyDirVolumeSource::default());
     }
+    if let Some(image) = &mut volume.image {
+        let reference = image.reference.as_deref().unwrap_or_default();
+        image.pull_policy.get_or_insert_with(|| pull_policy(reference).to_owned());
+    }
     if let Some(downward) = &mut volume.downward_api {
         downward.default_mode.get_or_insert(0o644);
     }

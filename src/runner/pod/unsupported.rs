@@ -274,7 +274,13 @@ impl Refused {
             return;
         }
         // other sources are references, refused in the kubelet's words; more than one is refused by validation
-        if volume.host_path.is_some() || volume.downward_api.is_some() || volume.projected.is_some() {
+        let known = [
+            volume.host_path.is_some(),
+            volume.downward_api.is_some(),
+            volume.projected.is_some(),
+            volume.image.is_some(),
+        ];
+        if known.contains(&true) {
             return;
         }
         let serialised = serde_json::to_value(volume).unwrap_or_default();

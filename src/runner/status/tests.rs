@@ -66,8 +66,9 @@ fn words(status: &PodStatus) -> (String, &str) {
 
 #[test]
 fn case_145_states_and_phases_are_the_kubelets() {
-    let why = |reason| Why { reason, message: "no".to_owned() };
-    let pull_failed = Event::PullFailed { tag: TAG, why: why("ErrImagePull") };
+    let why = |reason| Why::new(reason, "no".to_owned());
+    let failed = Why { image: Some("image".to_owned()), ..why("ErrImagePull") };
+    let pull_failed = Event::PullFailed { tag: TAG, why: failed };
     let start_failed = Event::StartFailed { tag: TAG, why: why("CreateContainerError"), dead: None };
     let always = RestartPolicy::Always;
     for (policy, events, expected) in [

@@ -3,10 +3,8 @@
 //! What a volume holds is the pod's, which may change it at any moment: a path is opened component by component within
 //! the volume, and what was opened is bound to a place of ours, which the container then gets.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::layout::{Layout, PRIVATE_DIRECTORY};
@@ -73,18 +71,12 @@ fn bind_at(source: &File, place: &Path) -> io::Result<()> {
     crate::files::make_directory(parent, PRIVATE_DIRECTORY).map_err(io::Error::other)?;
     // of the run before, in whatever state a kill has left it
     while mount::unmount(place).is_ok() {}
-    let is_directory = source.metadata()?.is_dir();
     match fs::symlink_metadata(place) {
         Ok(found) if found.is_dir() => fs::remove_dir(place)?,
         Ok(_) => fs::remove_file(place)?,
         Err(_) => {}
     }
-    if is_directory {
-        fs::create_dir(place)?;
-    } else {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?;
-    }
-    mount::bind_opened(source.as_fd(), place)
+    mount::bind_at(source, place)
 }
 
 #[cfg(test)]

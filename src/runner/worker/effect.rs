@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::Site;
 use super::machine::{Event, Live, Tag, Why};
 use super::words::cause;
 use crate::error::{Context, chain_of};
 use crate::files;
-use crate::image::policy::PullPolicy;
-use crate::image::reference::Reference;
 use crate::layout::{PRIVATE_DIRECTORY, PUBLIC_FILE};
 use crate::runner::container;
 use crate::runner::dns;
@@ -37,7 +34,7 @@ pub(super) async fn make_sandbox<R: Runtime>(
     let (there, own) = (Arc::clone(site), Arc::clone(pod));
     let prepared = blocking(move || volume::prepare(&own, &there.node, &there.layout)).await;
     if let Err(message) = prepared {
-        return Event::SandboxFailed { generation, why: Why { reason: "FailedMount", message } };
+        return Event::SandboxFailed { generation, why: Why::new("FailedMount", message) };
     }
     let mut config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
     if pod.dns.is_some() {
@@ -55,7 +52,7 @@ pub(super) async fn make_sandbox<R: Runtime>(
     match site.runtime.run_pod_sandbox(&config).await {
         Ok(sandbox) => Event::SandboxReady { generation, id: sandbox.id, attempts },
         Err(error) => {
-            let why = Why { reason: "CreatePodSandboxError", message: cause(error) };
+            let why = Why::new("CreatePodSandboxError", cause(error));
             Event::SandboxFailed { generation, why }
         }
     }
@@ -139,60 +136,8 @@ pub(super) enum Volumes {
     Remove,
 }
 
-/// Has the image in the store, by the container's pull policy [9.1]; a name that is none is told as such [3.44].
-pub(super) async fn pull<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod) -> Event {
-    let container = &pod.containers[tag.container];
-    let image = container.image.as_str();
-    if image.parse::<Reference>().is_err() {
-        let cause = format!("couldn't parse image name \"{image}\": invalid reference format");
-        let message = format!("Failed to apply default image tag \"{image}\": {cause}");
-        return Event::PullFailed { tag, why: Why { reason: "InvalidImageName", message } };
-    }
-    let tell = |reason, message: String| site.recorder.container(pod, tag.container, Told::normal(reason, message));
-    let is_there = || {
-        let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
-        tell("Pulled", message);
-        Ok(())
-    };
-    let is_present = async {
-        let present = site.runtime.image_status(image).await.map(|status| status.is_some());
-        present.map_err(|error| Why { reason: "ImageInspectError", message: cause(error) })
-    };
-    let pulled = async {
-        tracing::info!("{}: pulling image `{image}`", super::words::label(pod, tag.container));
-        tell("Pulling", format!("Pulling image \"{image}\""));
-        let begin = Instant::now();
-        let pulled = site.runtime.pull_image(image).await.map(|_| {
-            let took = begin.elapsed().as_secs_f64();
-            let took = format!("in {took:.3}s ({took:.3}s including waiting)");
-            tell("Pulled", format!("Successfully pulled image \"{image}\" {took}."));
-        });
-        pulled.map_err(|error| Why { reason: "ErrImagePull", message: cause(error) })
-    };
-    let outcome = match container.pull {
-        PullPolicy::Always => pulled.await,
-        PullPolicy::IfNotPresent => match is_present.await {
-            Ok(true) => is_there(),
-            Ok(false) => pulled.await,
-            Err(why) => Err(why),
-        },
-        PullPolicy::Never => match is_present.await {
-            Ok(true) => is_there(),
-            Ok(false) => {
-                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
-                Err(Why { reason: "ErrImageNeverPull", message })
-            }
-            Err(why) => Err(why),
-        },
-    };
-    match outcome {
-        Ok(()) => Event::Pulled { tag },
-        Err(why) => Event::PullFailed { tag, why },
-    }
-}
-
 pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<Pod>, sandbox: &str) -> Event {
-    let failed = |reason, message| Event::StartFailed { tag, why: Why { reason, message }, dead: None };
+    let failed = |reason, message| Event::StartFailed { tag, why: Why::new(reason, message), dead: None };
     let spec = &pod.containers[tag.container];
     let (there, own) = (Arc::clone(site), Arc::clone(pod));
     let files = match blocking(move || env_file::read(&own, tag.container, &there.layout)).await {
@@ -265,7 +210,7 @@ async fn live<R: Runtime>(site: &Site<R>, created: &Container) -> Live {
 
 /// A container whose start failed is either over, with a record that counts as a run [3.43], or is taken away.
 async fn not_started<R: Runtime>(site: &Site<R>, tag: Tag, created: &Container, message: String) -> Event {
-    let why = Why { reason: "RunContainerError", message };
+    let why = Why::new("RunContainerError", message);
     let id = created.id.clone();
     let dead = match site.runtime.container_status(&id).await.map(|container| container.state) {
         Ok(ContainerState::Exited { exit, .. }) => Some((id, Exit { code_known: true, ..exit })),

@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn why(reason: &'static str) -> Why {
-        Why { reason, message: "no".to_owned() }
+        Why::new(reason, "no".to_owned())
     }
 
     /// `reason: message` of what the last event is worth.

@@ -145,7 +145,7 @@ fn a_volume_has_one_source() {
             json!([{"name": "v"}, {"name": "w", "nfs": nfs, "hostPath": host, "emptyDir": {}}]),
             vec![more(1, "hostPath"), more(1, "nfs")],
         ),
-        (json!([{"name": "v", "image": {}, "projected": {"sources": []}}]), vec![more(0, "image")]),
+        (json!([{"name": "v", "image": {"reference": "i"}, "projected": {"sources": []}}]), vec![more(0, "image")]),
         (
             json!([{"name": "v", "projected": {"sources": [{"downwardAPI": {}}, {"downwardAPI": {}, "secret": {}}]}}]),
             vec![

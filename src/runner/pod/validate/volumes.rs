@@ -40,6 +40,12 @@ impl Found {
                 let kinds = HostPathType::NAMES;
                 self.one_of(&host_path.type_, &format!("{path}.hostPath.type"), &kinds);
             }
+            if let Some(image) = &volume.image {
+                let reference = image.reference.as_deref().unwrap_or_default();
+                self.unless(!reference.is_empty(), &format!("{path}.image.reference"), || "Required value".to_owned());
+                let policies = ["Always", "IfNotPresent", "Never"];
+                self.one_of(&image.pull_policy, &format!("{path}.image.pullPolicy"), &policies);
+            }
             self.sources(volume, &path);
             self.own_volume(volume, &path, spec);
         }

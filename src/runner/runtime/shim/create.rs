@@ -32,7 +32,7 @@ use crate::linux::cgroup::Cgroups;
 use crate::linux::mount::{self, MsFlags};
 use crate::linux::process::{self, Identity};
 use crate::linux::{pipe, rooted};
-use crate::runner::runtime::{ContainerConfig, RuntimeError, RuntimeResult, SeccompProfile, seccomp, spec};
+use crate::runner::runtime::{ContainerConfig, ImageMount, RuntimeError, RuntimeResult, SeccompProfile, seccomp, spec};
 
 /// A container whose first process waits to be started.
 pub(super) struct Created {
@@ -165,6 +165,7 @@ fn run(
     let rootfs = directory.join(record::ROOTFS);
     mount_image(container, &rootfs)?;
     let mut config = container.config.clone();
+    mount_volumes(container, &mut config, directory)?;
     resolve_sources(&mut config)?;
     let facts = facts::gather(container, &cgroups, rootfs)?;
     let spec = spec::build(&config, &container.image, &facts)?;
@@ -211,6 +212,31 @@ fn mount_image(container: &ContainerRecord, rootfs: &Path) -> RuntimeResult<()> 
     if !container.config.security.privileged {
         // an image's device nodes would open the machine's devices where no controller refuses it
         mount::restrict(rootfs, MsFlags::MS_NODEV).context("cannot restrict the image's mount")?;
+    }
+    Ok(())
+}
+
+/// Mounts the images that the container mounts, where the mount namespace of this process alone shows them, as sources
+/// of its mounts. What is written to them would go to a directory of the container's, and nothing can write.
+fn mount_volumes(container: &ContainerRecord, config: &mut ContainerConfig, directory: &Path) -> RuntimeResult<()> {
+    let store = Store::open(&Layout::new(&container.root));
+    for (index, mounted) in config.mounts.iter_mut().enumerate() {
+        let Some(ImageMount { image: name, sub_path }) = &mounted.image else { continue };
+        let reference: Reference = name.parse().map_err(|error: InvalidReference| RuntimeError::Other(error.into()))?;
+        let absent = || RuntimeError::ImageNotPresent(name.clone());
+        let image = store.get(&reference)?.ok_or_else(absent)?;
+        let target = directory.join(record::VOLUMES).join(index.to_string());
+        crate::files::make_directory(&target, crate::layout::PRIVATE_DIRECTORY)?;
+        store.mount(&image, &container.writable.join(record::VOLUMES).join(index.to_string()), &target)?;
+        mounted.host_path = if sub_path.as_os_str().is_empty() {
+            target
+        } else {
+            let found = File::open(&target).and_then(|root| rooted::open_in_root(&root, sub_path));
+            let found = found.with_context(|| format!("cannot mount `{}` of image `{name}`", sub_path.display()))?;
+            let part = directory.join(record::VOLUMES).join(format!("{index}-part"));
+            mount::bind_at(&found, &part).with_context(|| format!("cannot mount at `{}`", part.display()))?;
+            part
+        };
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ pub const RUNTIME_LOG: &str = "runtime.log";
 /// The OCI specification, by the name that the library looks for.
 pub const CONFIG: &str = "config.json";
 pub const ROOTFS: &str = "rootfs";
+/// Images that the container mounts, by the index of the mount.
+pub const VOLUMES: &str = "volumes";
 /// The library's own state.
 pub const LIBRARY: &str = "oci";
 pub const STDIN: &str = "stdin";

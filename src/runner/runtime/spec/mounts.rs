@@ -10,6 +10,9 @@ use crate::runner::runtime::{ContainerConfig, Mount, RuntimeError, RuntimeResult
 /// Where every system mounts control groups.
 pub(super) const CGROUPS: &str = "/sys/fs/cgroup";
 
+/// An image is data where it is mounted: nothing in it is a device or runs [4.68].
+const IMAGE_OPTIONS: [&str; 5] = ["rbind", "ro", "nosuid", "nodev", "noexec"];
+
 /// The engines' usual mounts, the pod's files, then the container's own mounts: outer ones before inner ones [3.94].
 pub(super) fn build(config: &ContainerConfig, facts: &Facts) -> RuntimeResult<Vec<Value>> {
     for mount in &config.mounts {
@@ -21,7 +24,13 @@ pub(super) fn build(config: &ContainerConfig, facts: &Facts) -> RuntimeResult<Ve
     let mut mounts: Vec<_> = usual.chain(managed).filter(|mount| !is_replaced(mount, config)).collect();
     let mut own: Vec<_> = config.mounts.iter().collect();
     own.sort_by_key(|mount| normalize(&mount.container_path).components().count());
-    mounts.extend(own.into_iter().map(|mount| bind(&mount.host_path, &mount.container_path, mount.read_only)));
+    mounts.extend(own.into_iter().map(|mount| {
+        let mut bound = bind(&mount.host_path, &mount.container_path, mount.read_only);
+        if mount.image.is_some() {
+            bound["options"] = json!(IMAGE_OPTIONS);
+        }
+        bound
+    }));
     Ok(mounts)
 }
 
@@ -143,6 +152,7 @@ mod tests {
             container_path: container_path.into(),
             read_only,
             propagation: Propagation::Private,
+            image: None,
         }
     }
 

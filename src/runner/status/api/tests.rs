@@ -279,7 +279,7 @@ fn what_the_runner_knows_of_a_cause_is_not_in_a_message() {
 fn a_start_that_failed_tells_the_runtimes_words() {
     let mut story = Story::of(with_policy(RestartPolicy::Always));
     story.all(vec![ready(1), Event::Pulled { tag: tag(0, 0) }]);
-    let why = Why { reason: "RunContainerError", message: "no such program".to_owned() };
+    let why = Why::new("RunContainerError", "no such program".to_owned());
     let failed = Event::StartFailed { tag: tag(0, 0), why, dead: Some(("id00".to_owned(), exit(128, None))) };
     let told = container(story.on(failed), "a");
     let ended = &told["state"]["terminated"];

@@ -254,20 +254,20 @@ impl Slot {
             }
         }
         let (due, delay) = self.backoff.due(at);
-        let back_off = || Why {
-            reason: "CrashLoopBackOff",
-            message: format!(
+        let back_off = || {
+            let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
                 go_duration(delay),
                 pod.containers[index].name,
                 pod.name,
                 pod.namespace,
                 pod.uid
-            ),
+            );
+            Why::new("CrashLoopBackOff", message)
         };
         let why = match cause {
             // not started as it was to be: the wait is the back-off's, the reason the hook's [3.96]
-            Some(Cause::Hook(message)) => Some(Why { reason: "PostStartHookError", message: message.clone() }),
+            Some(Cause::Hook(message)) => Some(Why::new("PostStartHookError", message.clone())),
             Some(Cause::Probe(_) | Cause::Hand | Cause::Pod) | None => (!delay.is_zero()).then(back_off),
         };
         Run::Waiting { due, after: Some(at), why }

@@ -164,6 +164,14 @@ pub enum Cause {
 pub struct Why {
     pub reason: &'static str,
     pub message: String,
+    /// The image that a pull has failed for, where it is tried again with a back-off.
+    pub image: Option<String>,
+}
+
+impl Why {
+    pub fn new(reason: &'static str, message: String) -> Why {
+        Why { reason, message, image: None }
+    }
 }
 
 /// The end of a run.

@@ -69,5 +69,5 @@ fn live(tag: Tag) -> Live {
 }
 
 fn why(reason: &'static str) -> Why {
-    Why { reason, message: "it did not work".to_owned() }
+    Why::new(reason, "it did not work".to_owned())
 }

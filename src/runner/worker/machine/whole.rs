@@ -17,10 +17,10 @@ impl Failure {
     /// In the kubelet's words.
     pub fn why(self) -> Why {
         match self {
-            Failure::DeadlineExceeded => Why {
-                reason: "DeadlineExceeded",
-                message: "Pod was active on the node longer than the specified deadline".to_owned(),
-            },
+            Failure::DeadlineExceeded => {
+                let message = "Pod was active on the node longer than the specified deadline";
+                Why::new("DeadlineExceeded", message.to_owned())
+            }
         }
     }
 }
