@@ -120,6 +120,12 @@ pub fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
     }
 }
 
+/// Mounts an empty file system of huge pages.
+pub fn hugetlbfs(target: &Path, options: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(Some("nodev"), target, Some("hugetlbfs"), flags, Some(options))?)
+}
+
 /// Shows at `target` what was opened, wherever it is by now.
 pub fn bind_opened(source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     let source = format!("/proc/self/fd/{}", source.as_raw_fd());

@@ -237,6 +237,24 @@ pub enum VolumeSource {
 pub enum Medium {
     Disk,
     Memory,
+    /// Pages of this many bytes; `None`: of the kernel's default size.
+    HugePages(Option<i64>),
+}
+
+impl Medium {
+    /// `None` for one that there is not.
+    fn named(name: &str) -> Option<Self> {
+        match (name, name.strip_prefix("HugePages-")) {
+            ("", _) => Some(Medium::Disk),
+            ("Memory", _) => Some(Medium::Memory),
+            ("HugePages", _) => Some(Medium::HugePages(None)),
+            (_, Some(size)) => {
+                let size = Quantity::parse(size).map(Quantity::value).filter(|size| *size > 0)?;
+                Some(Medium::HugePages(Some(size)))
+            }
+            (_, None) => None,
+        }
+    }
 }
 
 /// A file of a volume, with what stands in it; never a literal.

@@ -113,10 +113,9 @@ fn volume(volume: &api::Volume) -> Option<Volume> {
         let kind = HostPathType::named(host_path.type_.as_deref().unwrap_or_default())?;
         VolumeSource::HostPath { path: PathBuf::from(&host_path.path), kind }
     } else if let Some(empty_dir) = &volume.empty_dir {
-        let is_memory = empty_dir.medium.as_deref() == Some("Memory");
         let size_limit = empty_dir.size_limit.as_ref().and_then(|limit| Quantity::parse(&limit.0));
         VolumeSource::EmptyDir {
-            medium: if is_memory { Medium::Memory } else { Medium::Disk },
+            medium: Medium::named(empty_dir.medium.as_deref().unwrap_or_default())?,
             size_limit: size_limit.map(Quantity::value),
         }
     } else if let Some(downward) = &volume.downward_api {

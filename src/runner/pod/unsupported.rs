@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
     SecurityContext, Volume, VolumeMount,
 };
 
+use super::Medium;
+
 /// One sentence for each such field, in the order of the manifest's types.
 pub(crate) fn fields(pod: &Pod) -> Vec<String> {
     let mut refused = Refused(Vec::new());
@@ -270,7 +272,7 @@ impl Refused {
     fn volume(&mut self, volume: &Volume, path: &str) {
         if let Some(empty_dir) = &volume.empty_dir {
             let medium = empty_dir.medium.as_deref().unwrap_or_default();
-            self.value(!["", "Memory"].contains(&medium), &format!("{path}.emptyDir.medium"), medium);
+            self.value(Medium::named(medium).is_none(), &format!("{path}.emptyDir.medium"), medium);
             return;
         }
         // other sources are references, refused in the kubelet's words; more than one is refused by validation
@@ -332,8 +334,8 @@ mod tests {
                 "`spec.volumes[0].nfs` is not supported",
             ),
             (
-                json!({"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]}),
-                "`spec.volumes[0].emptyDir.medium: HugePages` is not supported",
+                json!({"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages-x"}}]}),
+                "`spec.volumes[0].emptyDir.medium: HugePages-x` is not supported",
             ),
             (
                 json!({"containers": [{"name": "c", "lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}]}),
