@@ -58,7 +58,13 @@ async fn an_image_is_mounted_read_only_with_all_its_layers() {
             "absent",
             json!({ "reference": "127.0.0.1:1/none:1" }),
             "ImagePullBackOff",
-            "Back-off pulling image \"127.0.0.1:1/none:1\": ",
+            "Back-off pulling image \"127.0.0.1:1/none:1\": RegistryUnavailable: ",
+        ),
+        (
+            "unresolved",
+            json!({ "reference": "registry.invalid/none:1" }),
+            "ImagePullBackOff",
+            "Back-off pulling image \"registry.invalid/none:1\": ErrImagePull: ",
         ),
     ] {
         node.apply(name, pod(&image, ".", "true"));

@@ -39,6 +39,18 @@ struct Place {
     lost: AtomicBool,
 }
 
+/// Nothing is known to be wrong with what was asked for: the registry did not answer, or not as it should.
+#[derive(Debug, thiserror::Error)]
+#[error("the registry is unavailable")]
+pub struct Unavailable {
+    source: anyhow::Error,
+}
+
+/// Whether a pull failed because the registry is unavailable, which the kubelet has a reason for [9.7].
+pub fn is_unavailable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Unavailable>())
+}
+
 /// Told before every pause: why, and how long.
 pub type OnRetry<'a> = dyn Fn(String, Duration) + Send + Sync + 'a;
 
@@ -103,7 +115,10 @@ impl Source {
             if matches!(failure, Failure::Transient(..)) {
                 place.lost.store(true, Ordering::Relaxed);
             }
-            let error = failure.into_error();
+            let error = match failure {
+                Failure::Transient(source, _) if is_last && !is_unknown_host(&source) => Unavailable { source }.into(),
+                failure => failure.into_error(),
+            };
             if is_last {
                 return Err(match passed_over.is_empty() {
                     true => error,
@@ -115,6 +130,11 @@ impl Source {
         }
         unreachable!("every reference has at least its registry to ask")
     }
+}
+
+/// A host that cannot be resolved may well be a mistake in the reference. The resolver's error has no type of its own.
+fn is_unknown_host(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.to_string() == "dns error")
 }
 
 /// A download that may be interrupted.

@@ -8,6 +8,7 @@ use super::told::Told;
 use super::words::{cause, label};
 use crate::image::policy::PullPolicy;
 use crate::image::reference::{InvalidReference, Reference};
+use crate::image::registry::source::is_unavailable;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::{Runtime, RuntimeError};
 use crate::runner::volume;
@@ -64,6 +65,9 @@ async fn ensure<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, image: &str, po
 }
 
 /// The kubelet's class of a failed pull [9.7].
-fn reason(_error: &RuntimeError) -> &'static str {
-    "ErrImagePull"
+fn reason(error: &RuntimeError) -> &'static str {
+    match error {
+        RuntimeError::PullFailed { source, .. } if is_unavailable(source) => "RegistryUnavailable",
+        _ => "ErrImagePull",
+    }
 }
