@@ -22,7 +22,7 @@ const FILES: [(&str, &str); 2] = [
     ("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"),
     ("etc/group", "root:x:0:\napp:x:1001:\nextra:x:2000:app\n"),
 ];
-const APPLETS: &str = "sh cat sleep kill id ls mount mkdir dd true unshare head yes stat readlink grep chroot mknod seq wc tail env mv rm touch df tr hostname nc ip ipcs cut httpd wget timeout";
+const APPLETS: &str = "sh cat sleep kill id ls mount mkdir dd true unshare head yes stat readlink grep chroot mknod seq wc tail env mv rm touch df tr hostname nc ip ipcs cut httpd wget timeout chmod";
 
 /// Imports `busybox:latest`, an image with one layer and `config` as its process.
 fn import_busybox(layout: &Layout, directory: &Path, config: serde_json::Value) {
