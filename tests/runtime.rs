@@ -9,6 +9,7 @@ mod lifecycle;
 mod network;
 mod node;
 mod output;
+mod pods;
 mod recovery;
 mod streams;
 mod variables;
