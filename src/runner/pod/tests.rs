@@ -200,3 +200,32 @@ fn the_first_of_several_documents_counts() {
     }
     assert!(base.remarks.is_empty());
 }
+
+#[test]
+fn case_137_one_pod_and_many_are_decoded_alike() {
+    let pod = |name: &str, spec: Value| {
+        let mut pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"hostNetwork": true, "containers": [{"name": "c", "image": "i"}]}});
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        pod
+    };
+    let source = Origin::File("/manifests/a".into());
+    let read = |text: &str| decode(text.as_bytes(), &source, "Test.Me");
+    let plain = pod("foo", serde_json::json!({}));
+    let from_json = read(&plain.to_string()).unwrap();
+    assert_eq!(from_json, read(&serde_yaml::to_string(&plain).unwrap()).unwrap());
+    assert_eq!((from_json.name.as_str(), from_json.namespace.as_str()), ("foo-test.me", "default"));
+    let bundle = serde_json::json!({"clusterTrustBundle": {"name": "b", "path": "p"}});
+    let bundles = serde_json::json!({"volumes": [{"name": "v", "projected": {"sources": [bundle]}}]});
+    let claims = serde_json::json!({"resourceClaims": [{"name": "a", "resourceClaimName": "b"}]});
+    for (spec, resource) in [(bundles, "clustertrustbundles"), (claims, "resourceclaims")] {
+        let refused = read(&pod("foo", spec).to_string()).unwrap_err();
+        assert_eq!(chain_of(&refused), format!("static pods may not reference {resource}"));
+    }
+    let second = pod("bar", serde_json::json!({}));
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "PodList", "items": [plain, second]});
+    for text in [list.to_string(), serde_yaml::to_string(&list).unwrap()] {
+        let names = decode_list(text.as_bytes(), &source, "Test.Me").unwrap().into_iter().map(|pod| pod.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["foo-test.me", "bar-test.me"]);
+    }
+}
