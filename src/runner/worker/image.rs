@@ -4,11 +4,11 @@ use tokio::time::Instant;
 
 use super::Site;
 use super::machine::{Event, Tag, Why};
-use super::told::Told;
 use super::words::{cause, label};
 use crate::image::policy::PullPolicy;
 use crate::image::reference::{InvalidReference, Reference};
 use crate::image::registry::source::is_unavailable;
+use crate::runner::event::Told;
 use crate::runner::pod::Pod;
 use crate::runner::runtime::{Runtime, RuntimeError};
 use crate::runner::volume;
