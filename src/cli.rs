@@ -6,11 +6,13 @@ pub mod certs;
 pub mod config;
 pub mod describe;
 pub mod events;
+pub mod exec;
 pub mod images;
 pub mod init;
 pub mod kubeconfig;
 pub mod logs;
 pub mod phases;
+mod pod_name;
 pub mod profile;
 pub mod ps;
 pub mod report;
@@ -77,6 +79,8 @@ enum Command {
     Events(events::EventsArgs),
     /// Show a container's log
     Logs(logs::LogsArgs),
+    /// Run a command in a container
+    Exec(exec::ExecArgs),
     /// List the containers
     Ps(ps::PsArgs),
     /// Check what runs against a hardening benchmark
@@ -116,7 +120,7 @@ pub fn main() -> ExitCode {
     };
     let report = Report::new();
     match run(cli, &report) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             report.failure(&failure);
             ExitCode::from(error::exit_of(&failure) as u8)
@@ -132,7 +136,7 @@ fn drop_long_usage(error: &mut clap::Error) {
     }
 }
 
-fn run(cli: Cli, report: &Report) -> Result<()> {
+fn run(cli: Cli, report: &Report) -> Result<ExitCode> {
     let root = std::path::absolute(&cli.global.root).context("cannot make `--root` absolute")?;
     report.log(cli.global.verbose, matches!(cli.command, Command::Runner(_)));
     let context = Invocation { layout: Layout::new(root), report: report.clone(), verbose: cli.global.verbose };
@@ -147,6 +151,8 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Describe(args) => describe::run(args, &context),
         Command::Events(args) => events::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
+        // the code is the command's own
+        Command::Exec(args) => return exec::run(args, &context).map(ExitCode::from),
         Command::Ps(args) => ps::run(args, &context),
         Command::Audit(args) => audit::run(args, &context),
         Command::Restart(args) => restart::run(args, &context),
@@ -155,4 +161,5 @@ fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Token(args) => token::run(args, &context),
         Command::Images(args) => images::run(args, &context),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

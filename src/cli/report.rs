@@ -54,6 +54,11 @@ impl Report {
         stdout.flush()
     }
 
+    /// Bytes that a command of somebody else's has meant for stderr.
+    pub fn raw_error(&self, bytes: &[u8]) -> io::Result<()> {
+        io::stderr().lock().write_all(bytes)
+    }
+
     /// The result as one JSON document.
     pub fn json(&self, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value)?;

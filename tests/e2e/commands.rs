@@ -38,3 +38,20 @@ fn status_and_logs_do_not_need_the_api() {
     kill(server, Signal::SIGCONT).unwrap();
     node.wait_until_ready();
 }
+
+#[test]
+fn exec_runs_a_command_without_the_api_and_passes_its_exit_code_on() {
+    let node = Node::new();
+    node.init().succeeds();
+    let server = node.running("kube-apiserver").unwrap();
+    kill(Pid::from_raw(server.pid.cast_signed()), Signal::SIGSTOP).unwrap();
+    let version = node.run(&["exec", "etcd", "--", "etcd", "--version"]).succeeds();
+    assert!(version.stdout.contains("etcd Version"), "{}", version.stdout);
+    let wrong = node.run(&["exec", &server.id[..12], "--", "kube-apiserver", "--no-such-flag"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.stderr.contains("no-such-flag"), "{}", wrong.stderr);
+    let absent = node.run(&["exec", "etcd", "--", "absent-program"]);
+    assert_eq!(absent.code, 1);
+    assert!(absent.stderr.contains("executable file not found in $PATH"), "{}", absent.stderr);
+    kill(Pid::from_raw(server.pid.cast_signed()), Signal::SIGCONT).unwrap();
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::cli::pod_name;
 use crate::error::{Fault, Result};
 use crate::layout::Layout;
 
@@ -19,8 +20,7 @@ pub(super) struct Container {
 /// The container that is meant; `name` may be left out when there is one only.
 pub(super) fn container(layout: &Layout, pod: &str, name: Option<&str>) -> Result<Container> {
     let logs = layout.pod_logs();
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let pod = matching(pod, &host, pods(&logs))?;
+    let pod = matching(pod, &pod_name::host(), pods(&logs))?;
     let mut names: Vec<String> = directories(&logs, &pod).iter().flat_map(|directory| children(directory)).collect();
     names.sort();
     names.dedup();
@@ -100,27 +100,17 @@ fn children(directory: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// The pod's own name first, then with this host's as suffix, then with any suffix.
 fn matching(given: &str, host: &str, pods: Vec<String>) -> Result<String> {
-    let name = |pod: &str| pod.split_once('_').map_or(pod, |(_, name)| name).to_owned();
-    let rules: [&dyn Fn(&str) -> bool; 3] =
-        [&|pod| name(pod) == given || pod == given, &|pod| name(pod) == format!("{given}-{host}"), &|pod| {
-            name(pod).starts_with(&format!("{given}-"))
-        }];
-    let found = rules.iter().map(|rule| -> Vec<&String> { pods.iter().filter(|pod| rule(pod)).collect() });
-    match found.into_iter().find(|found| !found.is_empty()) {
-        Some(found) if found.len() == 1 => Ok(found[0].clone()),
-        Some(found) => {
-            let names: Vec<_> = found.iter().map(|pod| pod.as_str()).collect();
-            Err(Fault::usage(format!("`{given}` may be any of these pods: {}", names.join(", "))).into())
-        }
-        None => {
-            let names: Vec<_> = pods.iter().map(|pod| name(pod)).collect();
+    match pod_name::matching(given, host, &pods)[..] {
+        [pod] => Ok(pod.to_owned()),
+        [] => {
+            let names: Vec<_> = pods.iter().map(|pod| pod.split_once('_').map_or(&**pod, |(_, name)| name)).collect();
             let fault = Fault::failed(format!("no pod `{given}` has logs"));
             let known =
                 if names.is_empty() { "no pod has".to_owned() } else { format!("these have: {}", names.join(", ")) };
             Err(fault.hint(known).into())
         }
+        ref several => Err(Fault::usage(format!("`{given}` may be any of these pods: {}", several.join(", "))).into()),
     }
 }
 

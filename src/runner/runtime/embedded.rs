@@ -16,6 +16,7 @@ mod clean;
 mod client;
 mod container;
 mod namespaces;
+mod direct;
 mod places;
 mod sandbox;
 mod watch;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::container::Entry;
+pub use self::direct::{Running, running};
 use self::places::Places;
 use super::log::file::Rotation;
 use super::shim::protocol::{Reply, Verb};
