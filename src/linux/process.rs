@@ -181,6 +181,37 @@ pub fn capability_bounding_set() -> io::Result<u64> {
     }
 }
 
+fn capabilities(mask: u64) -> caps::CapsHashSet {
+    caps::all().into_iter().filter(|capability| mask & (1 << capability.index()) != 0).collect()
+}
+
+/// Neither this process nor a program it executes gets these any more; what it holds, it keeps. Needs CAP_SETPCAP.
+pub fn forbid_capabilities(mask: u64) -> io::Result<()> {
+    let mut forbidden = capabilities(mask).into_iter();
+    forbidden
+        .try_for_each(|capability| caps::drop(None, caps::CapSet::Bounding, capability))
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// From now on this process holds these capabilities and no others.
+pub fn set_capabilities(mask: u64) -> io::Result<()> {
+    let held = capabilities(mask);
+    [caps::CapSet::Effective, caps::CapSet::Permitted]
+        .into_iter()
+        .try_for_each(|set| caps::set(None, set, &held))
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Installs a seccomp filter for good. Needs no_new_privs or CAP_SYS_ADMIN.
+pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies the program, which outlives the call, and writes to nothing.
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    Errno::result(done)?;
+    Ok(())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -78,7 +78,7 @@ async fn the_default_profile_refuses_what_a_container_does_not_need() {
     // one that would be allowed by capability alone
     config.security.add_capabilities = vec!["SYS_TIME".into()];
     let (_, text) = case.output_of(config.clone()).await;
-    assert_eq!((field(&text, "Seccomp"), field(&text, "NoNewPrivs")), ("2", "1"));
+    assert_eq!((field(&text, "Seccomp"), field(&text, "NoNewPrivs")), ("2", "0"));
     assert!(text.contains("unshare 1") && text.contains("chroot 0") && text.contains("mount 1"), "{text}");
     assert!(text.contains("unshare: unshare(0x20000): Operation not permitted"), "{text}");
     config.security.add_capabilities = vec!["SYS_ADMIN".into()];
@@ -281,4 +281,37 @@ fn version_2_of_control_groups_does_as_well() {
         .expect("`unshare` runs: install it with `apt-get install util-linux`");
     let text = String::from_utf8_lossy(&again.stdout);
     assert!(again.status.success() && text.contains("6 passed"), "{text}{}", String::from_utf8_lossy(&again.stderr));
+}
+
+/// Only `allowPrivilegeEscalation: false` takes away what a set-user-ID program gives [3.79].
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seccomp_profile_costs_no_privileges_and_gives_none() {
+    let case = Case::new().await;
+    for (user, no_new_privileges) in [(0, false), (0, true), (1000, false), (1000, true)] {
+        let mut config = config(&format!("{STATUS}; sleep 600"));
+        config.security.run_as_user = Some(user);
+        config.security.no_new_privileges = no_new_privileges;
+        config.security.drop_capabilities = vec!["SETPCAP".into()];
+        let attempt = case.runtime.list_containers().await.unwrap().len();
+        config.log_path = format!("main/{attempt}.log").into();
+        let unconfined = case.run_with(config.clone()).await;
+        config.security.seccomp = SeccompProfile::RuntimeDefault;
+        config.log_path = format!("main/{}.log", attempt + 1).into();
+        let confined = case.run_with(config).await;
+        for container in [&unconfined, &confined] {
+            case.until_logged(container, "Seccomp:").await;
+        }
+        let (before, after) = (case.text(&unconfined), case.text(&confined));
+        let command = ["sh", "-c", STATUS].map(String::from);
+        let limit = std::time::Duration::from_secs(60);
+        let joined = case.runtime.exec_sync(&confined.id, &command, limit).await.unwrap().output;
+        for text in [after, String::from_utf8(joined).unwrap()] {
+            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                assert_eq!(field(&text, set), field(&before, set), "{set} {user} {no_new_privileges}");
+            }
+            let expected = if no_new_privileges { "1" } else { "0" };
+            assert_eq!((field(&text, "Seccomp"), field(&text, "NoNewPrivs")), ("2", expected));
+        }
+    }
+    case.finish().await;
 }

@@ -16,6 +16,7 @@ mod ends;
 mod exec;
 mod executor;
 mod facts;
+mod loan;
 mod output;
 pub mod protocol;
 pub mod record;

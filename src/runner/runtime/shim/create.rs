@@ -19,11 +19,11 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::executor::Program;
-use super::facts;
 use super::protocol::Failure;
 use super::record::{self, ContainerRecord};
 use super::stdin;
 use super::terminal::Console;
+use super::{facts, loan};
 use crate::error::{Context, Result, chain_of};
 use crate::image::reference::{InvalidReference, Reference};
 use crate::image::store::Store;
@@ -149,7 +149,8 @@ pub(super) fn program(container: &ContainerRecord, spec: &Spec, status: Arc<File
         }
         _ => Vec::new(),
     };
-    Ok(Program { is_looked_for: false, filters, status })
+    let held = if loan::is_needed(&container.config) { Some(facts::held_capabilities(spec)) } else { None };
+    Ok(Program { is_looked_for: false, filters, held, status })
 }
 
 fn run(
@@ -170,7 +171,12 @@ fn run(
     let facts = facts::gather(container, &cgroups, rootfs)?;
     let spec = spec::build(&config, &container.image, &facts)?;
     make_working_directory(&config, &spec, &facts.rootfs)?;
-    spec.save(record::CONFIG).context("cannot write the container's specification")?;
+    let mut lent = spec.clone();
+    if let Some(process) = lent.process_mut().as_mut().filter(|_| loan::is_needed(&config)) {
+        loan::lend(process);
+    }
+    // what the library reads while it creates
+    lent.save(record::CONFIG).context("cannot write the container's specification")?;
     let owner = spec::user_id(&spec);
     let program = program(container, &spec, status)?;
     let [stdout, stderr] = [record::STDOUT, record::STDERR].map(|path| open_output(path, owner));
@@ -189,6 +195,8 @@ fn run(
         .as_sibling(true)
         .build()
         .context("cannot create the container")?;
+    // what commands that join it are made from
+    spec.save(record::CONFIG).context("cannot write the container's specification")?;
     let pid = built.pid().context("the container has no first process")?;
     Ok((pid.as_raw() as u32, warnings))
 }

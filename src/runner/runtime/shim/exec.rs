@@ -20,6 +20,7 @@ use nix::unistd::Pid;
 
 use super::create::{explain, null, prepare_helper, program, read_available};
 use super::executor::{self, Program};
+use super::loan;
 use super::protocol::{Failure, Reply};
 use super::record::{self, ContainerRecord};
 use super::serve::answer;
@@ -106,6 +107,9 @@ pub(super) fn join(
     let mut process = spec.process().clone().context("the container's specification has no process")?;
     process.set_args(Some(command.to_vec()));
     process.set_terminal(Some(matches!(stdio, Stdio::Terminal(_))));
+    if loan::is_needed(&container.config) {
+        loan::lend(&mut process);
+    }
     let file = directory.join(format!("exec-{}.json", std::process::id()));
     record::store(&file, &process)?;
     let builder = ContainerBuilder::new(container.id.clone(), SyscallType::default())

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
+use nix::libc;
 use nix::unistd::{AccessFlags, access};
-use seccompiler::BpfProgram;
+use seccompiler::{BpfProgram, sock_filter};
 
+use super::loan;
 use crate::linux::process;
 
 /// First byte on the status pipe: everything is set up and the program is about to be executed. The pipe's end after
@@ -24,21 +26,38 @@ pub(super) struct Program {
     /// is a run of its own [3.43].
     pub(super) is_looked_for: bool,
     pub(super) filters: Vec<BpfProgram>,
+    /// What is left of its capabilities once the filters are installed; `None`: it holds no others now.
+    pub(super) held: Option<u64>,
     /// Closed by a successful execution.
     pub(super) status: Arc<fs::File>,
 }
 
 impl Program {
-    /// Runs after capabilities are dropped, so a filter implies no_new_privs: the kernel lets nobody else install one.
+    /// Runs after capabilities are dropped, but for those that are lent until the filters are installed.
     fn become_program(&self, spec: &Spec) -> Result<(), String> {
         let (path, arguments, environment) = self.resolve(spec)?;
         self.say(&[EXECUTING]);
         process::reset_sigpipe().map_err(|error| format!("cannot reset a signal: {error}"))?;
-        for filter in &self.filters {
-            seccompiler::apply_filter(filter).map_err(|error| format!("cannot install the seccomp filter: {error}"))?;
-        }
+        self.confine()?;
         let Err(error) = nix::unistd::execve(&path, &arguments, &environment);
         Err(format!("exec {path:?}: {}", error.desc()))
+    }
+
+    fn confine(&self) -> Result<(), String> {
+        let capabilities = |error| format!("cannot drop capabilities: {error}");
+        if let Some(held) = self.held {
+            process::forbid_capabilities(loan::mask() & !held).map_err(capabilities)?;
+        }
+        for filter in &self.filters {
+            let instruction =
+                |one: &sock_filter| libc::sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
+            let program: Vec<_> = filter.iter().map(instruction).collect();
+            process::install_filter(&program).map_err(|error| format!("cannot install the seccomp filter: {error}"))?;
+        }
+        match self.held {
+            Some(held) => process::set_capabilities(held).map_err(capabilities),
+            None => Ok(()),
+        }
     }
 
     fn resolve(&self, spec: &Spec) -> Result<(CString, Vec<CString>, Vec<CString>), String> {
