@@ -203,6 +203,9 @@ pub struct SecurityContext {
     pub run_as_user: Option<i64>,
     pub run_as_group: Option<i64>,
     pub supplemental_groups: Vec<i64>,
+    /// `supplementalGroupsPolicy: Strict`: the image's memberships do not count [3.77].
+    #[serde(default)]
+    pub strict_groups: bool,
     pub run_as_non_root: bool,
     pub read_only_root_filesystem: bool,
     pub no_new_privileges: bool,

@@ -41,6 +41,12 @@ async fn users_and_capabilities_are_those_asked_for() {
     assert_eq!((field(&text, "NoNewPrivs"), field(&text, "Seccomp")), ("0", "0"));
     assert!(text.ends_with("/work/dir\n/home/app node 1\n0022\n"), "{text}");
 
+    let mut strict = config(STATUS);
+    strict.security.strict_groups = true;
+    strict.security.supplemental_groups = vec![4242];
+    let (_, text) = case.output_of(strict).await;
+    assert_eq!(field(&text, "Groups"), "1001 4242");
+
     let mut root = config(STATUS);
     root.security.run_as_user = Some(0);
     root.security.drop_capabilities = vec!["ALL".into()];

@@ -271,6 +271,7 @@ fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityCon
         run_as_user: own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user)),
         run_as_group: own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group)),
         supplemental_groups: groups,
+        strict_groups: pod.and_then(|pod| pod.supplemental_groups_policy.as_deref()) == Some("Strict"),
         run_as_non_root: own
             .and_then(|own| own.run_as_non_root)
             .or_else(|| pod.and_then(|pod| pod.run_as_non_root))

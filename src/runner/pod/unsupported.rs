@@ -147,7 +147,11 @@ impl Refused {
         self.seccomp(seccomp_profile, path);
         self.field(se_linux_options.is_some(), "spec.securityContext.seLinuxOptions");
         if let Some(policy) = supplemental_groups_policy {
-            self.value(policy != "Merge", "spec.securityContext.supplementalGroupsPolicy", policy);
+            self.value(
+                !["Merge", "Strict"].contains(&policy.as_str()),
+                "spec.securityContext.supplementalGroupsPolicy",
+                policy,
+            );
         }
         self.field(any(sysctls), "spec.securityContext.sysctls");
         self.field(windows_options.is_some(), "spec.securityContext.windowsOptions");

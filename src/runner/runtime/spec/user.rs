@@ -44,6 +44,7 @@ pub(super) fn resolve(security: &SecurityContext, image: &ImageConfig, facts: &F
     };
     let mut additional_gids = vec![gid];
     let memberships = groups(&facts.group)
+        .filter(|_| !security.strict_groups)
         .filter(|group| !entry.name.is_empty() && group.members.split(',').any(|member| member == entry.name));
     let supplemental = security.supplemental_groups.iter().map(|gid| id("supplementalGroups", *gid));
     for gid in memberships.map(|group| Ok(group.gid)).chain(supplemental) {
