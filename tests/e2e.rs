@@ -13,6 +13,7 @@ mod input;
 mod interrupted;
 mod join;
 mod kills;
+mod mirror;
 mod objects;
 mod phases;
 mod reboot;

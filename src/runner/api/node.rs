@@ -23,8 +23,11 @@ use facts::Pressure;
 /// Between two tries to register: doubled from the first to the longest [7.70].
 const REGISTER: Duration = Duration::from_millis(100);
 const REGISTER_MOST: Duration = Duration::from_secs(7);
-/// Between two looks at the node and its object; without a change the status is sent this much later [7.74].
+/// Between two looks at the node and its object [7.74].
 const LOOK: Duration = Duration::from_secs(10);
+/// Right after its start an API server does not tell everybody yet which version it has.
+const FAST: Duration = Duration::from_secs(1);
+/// Without a change the status is sent after so long [7.74].
 const REPORT: Duration = Duration::from_secs(300);
 
 /// Keeps the object until dropped, and tells its UID, `None` while there is none or it is being deleted.
@@ -40,7 +43,7 @@ pub(super) async fn keep(mut link: Link, facts: Facts, recorder: Recorder, uid: 
                 complaint.settle();
                 delay = REGISTER;
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(if keeper.facts.version.is_some() { LOOK } else { FAST }) => {}
                     () = link.changed() => {}
                 }
             }
