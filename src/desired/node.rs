@@ -1,7 +1,8 @@
 //! How this node is marked as one of the control plane: labels and taints on its Node object [5.4].
 //!
-//! Nobody may have registered the node. It is made then, with the marks and nothing else: without the labels that a
-//! kubelet gives, `kubernetes.io/os` above all, no DaemonSet and no addon comes to a node where nobody would run it.
+//! Nobody may have registered the node yet. It is made then, with the marks and nothing else: the runner, which gives
+//! it the rest, leaves out the label `kubernetes.io/os`, too, so that no DaemonSet and no addon comes to a node where
+//! nobody would run it.
 
 use k8s_openapi::api::core::v1::{Node, Taint};
 use serde_json::{Map, Value, json};

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::event::Told;
 use super::pod::Pod;
 use super::record;
 use super::runtime::Runtime;
@@ -186,7 +187,12 @@ impl<R: Runtime> Pods<R> {
             let is_known = |known: &Rejected| known.path == rejected.path && known.reason == rejected.reason;
             if !self.rejected.iter().any(is_known) {
                 let kept = if rejected.last_good_running { "; its last good version keeps running" } else { "" };
-                tracing::warn!("`{}`: {}{kept}", rejected.path.display(), rejected.reason);
+                let message = format!("`{}`: {}{kept}", rejected.path.display(), rejected.reason);
+                tracing::warn!("{message}");
+                let is_of = |pod: &&Arc<Pod>| rejected.last_good_running && pod.source.is_at(&rejected.path);
+                for pod in held.values().filter(is_of) {
+                    self.site.recorder.pod(pod, Told::warning("FailedValidation", message.clone()));
+                }
             }
         }
         self.rejected = choice.rejected;

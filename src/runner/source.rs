@@ -7,7 +7,7 @@ pub mod directory;
 pub mod url;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,14 @@ impl Origin {
         match self {
             Origin::File(_) => Kind::Directory,
             Origin::Url(_) => Kind::Url,
+        }
+    }
+
+    /// `text` is what stands for it elsewhere.
+    pub fn is_at(&self, text: &Path) -> bool {
+        match self {
+            Origin::File(path) => path == text,
+            Origin::Url(url) => Path::new(url) == text,
         }
     }
 }

@@ -65,9 +65,13 @@ fn what_is_skipped_is_not_made_and_can_be_made_later() {
     assert!(!node.path("var/lib/kubelet").exists());
     let found = |kind: &str, name: &str| node.kubectl(&["-n=kube-system", "get", kind, name]).code == 0;
     assert!(found("configmap", "kubeadm-config"));
-    for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
+    for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns")] {
         assert!(!found(kind, name), "{kind} {name}");
     }
+    // the runner has registered it, unmarked
+    eventually("the node", || found("node", NODE).then_some(()));
+    let marked = ["get", "nodes", "--selector=node-role.kubernetes.io/control-plane", "--output=name"];
+    assert_eq!(node.ask(&marked), "");
     // credentials may be elsewhere
     let elsewhere = node.directory.path().join("other.conf");
     std::fs::rename(node.path("etc/kubernetes/admin.conf"), &elsewhere).unwrap();
@@ -76,7 +80,6 @@ fn what_is_skipped_is_not_made_and_can_be_made_later() {
     let config = format!("--config={}", node.config().display());
     node.run(&["init", "phase", "mark-control-plane", &config, &flag]).succeeds();
     node.init().succeeds();
-    assert!(found("node", NODE));
     assert!(node.path("var/lib/kubelet/config.yaml").exists());
     for (kind, name) in [("secret", "bootstrap-token-abcdef"), ("deployment", "coredns"), ("node", NODE)] {
         assert!(found(kind, name), "{kind} {name}");
@@ -86,10 +89,7 @@ fn what_is_skipped_is_not_made_and_can_be_made_later() {
 #[test]
 fn a_marked_node_keeps_pods_away_and_is_marked_once() {
     let node = Node::new();
-    // the controllers give up on a node without a kubelet sooner
-    let impatience = "controllerManager:\n  extraArgs:\n  - {name: node-startup-grace-period, value: 3s}\n  \
-                      - {name: node-monitor-period, value: 1s}\n  - {name: node-monitor-grace-period, value: 5s}\n";
-    node.configure(TOKEN, &format!("{ECDSA}{impatience}"));
+    node.configure(TOKEN, ECDSA);
     node.init().succeeds();
     let field = |path: &str| node.ask(&["get", "node", NODE, &format!("-o=jsonpath={{{path}}}")]);
     let labels: BTreeMap<String, String> = serde_json::from_str(&field(".metadata.labels")).unwrap();
@@ -99,8 +99,8 @@ fn a_marked_node_keeps_pods_away_and_is_marked_once() {
     assert!(!labels.contains_key("kubernetes.io/os"), "{labels:?}");
     let taints = || field(".spec.taints[*]['key','effect']");
     let own = "node-role.kubernetes.io/control-plane";
-    let unreachable = "node.kubernetes.io/unreachable";
-    eventually("the taint of a node that nobody hears of", || taints().contains(unreachable).then_some(()));
+    let closed = "node.kubernetes.io/unschedulable";
+    eventually("the taint of a node that is closed", || taints().contains(closed).then_some(()));
     assert!(taints().contains(own), "{}", taints());
 
     let unschedulable =
@@ -110,17 +110,20 @@ fn a_marked_node_keeps_pods_away_and_is_marked_once() {
     eventually("kube-proxy's DaemonSet", || {
         (node.ask(&["-n=kube-system", "get", "daemonset", "kube-proxy", status]) == "1/0").then_some(())
     });
-    let bound = node.ask(&["get", "pods", "-A", "-o=jsonpath={.items[*].spec.nodeName}"]);
-    assert_eq!(bound.trim(), "");
+    let pods: serde_json::Value = serde_json::from_str(&node.ask(&["get", "pods", "-A", "-o=json"])).unwrap();
+    for pod in pods["items"].as_array().unwrap().iter().filter(|pod| !pod["spec"]["nodeName"].is_null()) {
+        assert!(!pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null(), "no mirror: {pod}");
+    }
 
-    let version = field(".metadata.resourceVersion");
+    let marks = || (field(".metadata.labels"), taints());
+    let before = marks();
     node.init().succeeds();
-    assert_eq!(field(".metadata.resourceVersion"), version);
+    assert_eq!(marks(), before);
     node.ask(&["taint", "node", NODE, &format!("{own}-")]);
     assert!(!taints().contains(own));
     phase(&node, "mark-control-plane").succeeds();
     let after = taints();
-    assert!(after.contains(own) && after.contains(unreachable), "{after}");
+    assert!(after.contains(own) && after.contains(closed), "{after}");
 }
 
 #[test]

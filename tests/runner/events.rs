@@ -78,3 +78,19 @@ async fn an_image_that_cannot_be_pulled_is_told_with_its_back_off() {
         assert!(told.contains(line), "{told}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_becomes_invalid_is_told_of_the_pod_that_runs_on() {
+    let node = Node::started().await;
+    node.write("a.yaml", &manifest("a", "run"));
+    node.pod("a-n1", is_running).await;
+    node.write("a.yaml", "kind: Pod");
+    let told = loop {
+        let told = told(&node, "a-n1").await.pop().unwrap();
+        if told.starts_with("FailedValidation") {
+            break told;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert!(told.contains("a.yaml`: ") && told.ends_with("; its last good version keeps running"), "{told}");
+}

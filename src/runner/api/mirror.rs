@@ -4,6 +4,7 @@
 //! have put up. The steps are taken one after the other; one that fails is tried again later, and holds up no other.
 
 mod decide;
+mod hold;
 mod object;
 mod state;
 
@@ -20,11 +21,12 @@ use super::link::Link;
 use crate::api::{ApiError, ApiServer};
 use crate::runner::published::Subscription;
 use decide::{Step, decide};
+use hold::Holds;
 use state::Mirrors;
 
 /// Everything is compared anew after so long in any case [7.50].
 const RECONCILE: Duration = Duration::from_secs(10);
-/// After something has failed: doubled up to the time above.
+/// After a list or a watch has failed: doubled up to the time above.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Keeps the mirrors until dropped.
@@ -34,7 +36,7 @@ pub(super) async fn keep(
     mut uid: watch::Receiver<Option<String>>,
     mut board: Subscription,
 ) {
-    let mut keeper = Keeper { node, complaint: Complaint::about("cannot keep mirror pods") };
+    let mut keeper = Keeper { node, complaint: Complaint::about("cannot keep mirror pods"), holds: Holds::default() };
     let mut watching = Complaint::about("cannot watch this node's pods");
     let mut delay = RETRY;
     loop {
@@ -56,6 +58,7 @@ pub(super) async fn keep(
 struct Keeper {
     node: String,
     complaint: Complaint,
+    holds: Holds,
 }
 
 impl Keeper {
@@ -68,59 +71,55 @@ impl Keeper {
         board: &mut Subscription,
     ) -> Result<(), ApiError> {
         let mut mirrors = Mirrors::list(server, &self.node).await?;
-        let mut delay = RETRY;
         loop {
-            let now = board.view();
+            let view = board.view();
             let owner = uid.borrow_and_update().clone();
-            let mut failed = false;
-            for step in decide(&now, mirrors.all(), owner.as_deref()) {
-                match self.take(server, &step, owner.as_deref(), &mut mirrors).await {
-                    Ok(()) => {}
-                    // the API has changed since: the watch tells, and it is decided again
-                    Err(ApiError::Conflict { .. } | ApiError::NotFound { .. }) if !matches!(step, Step::Create(_)) => {}
-                    Err(error) => {
-                        let lost = error.is_about_connection();
-                        self.complaint.tell(error);
-                        failed = true;
-                        if lost {
-                            break;
-                        }
-                    }
+            let steps = decide(&view, mirrors.all(), owner.as_deref());
+            self.holds.retain(|name| steps.iter().any(|step| step.full_name() == name));
+            for step in steps {
+                let name = step.full_name();
+                if self.holds.is_held(&name, Instant::now()) {
+                    continue;
                 }
-            }
-            let next = if failed { delay } else { RECONCILE };
-            delay = if failed { (delay * 2).min(RECONCILE) } else { RETRY };
-            if !failed {
-                self.complaint.settle();
-            }
-            let due = Instant::now() + next;
-            // what failed is not tried again with each change of anything
-            let until = if failed { Some(due) } else { None };
-            loop {
-                tokio::select! {
-                    is_there = board.changed(), if until.is_none() => {
-                        if !is_there {
-                            std::future::pending::<()>().await;
+                match self.take(server, &step, owner.as_deref(), &mut mirrors).await {
+                    Ok(()) => self.holds.worked(&name),
+                    Err(error) => {
+                        self.holds.failed(name, Instant::now());
+                        let is_lost = error.is_about_connection();
+                        if !step.is_overtaken(&error) {
+                            self.complaint.tell(error);
                         }
-                        break;
-                    }
-                    changed = uid.changed(), if until.is_none() => {
-                        if changed.is_err() {
-                            std::future::pending::<()>().await;
-                        }
-                        break;
-                    }
-                    followed = mirrors.follow() => {
-                        if !followed? {
+                        if is_lost {
+                            // whatever comes next would wait for it, too; listed anew when it is there
+                            tokio::time::sleep(RETRY).await;
                             return Ok(());
                         }
-                        if until.is_none() {
-                            break;
-                        }
                     }
-                    () = link.changed() => return Ok(()),
-                    () = tokio::time::sleep_until(due) => break,
                 }
+            }
+            if self.holds.is_empty() {
+                self.complaint.settle();
+            }
+            let now = Instant::now();
+            let due = self.holds.due(now).unwrap_or(now + RECONCILE).min(now + RECONCILE);
+            tokio::select! {
+                is_there = board.changed() => {
+                    if !is_there {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                changed = uid.changed() => {
+                    if changed.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                followed = mirrors.follow() => {
+                    if !followed? {
+                        return Ok(());
+                    }
+                }
+                () = link.changed() => return Ok(()),
+                () = tokio::time::sleep_until(due) => {}
             }
         }
     }

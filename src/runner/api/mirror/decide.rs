@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::object::status_patch;
 use super::state::Mirror;
+use crate::api::ApiError;
 use crate::runner::published::{Published, View};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,24 @@ pub(super) enum Step {
         name: String,
         patch: Value,
     },
+}
+
+impl Step {
+    /// Of the pod that it is about.
+    pub(super) fn full_name(&self) -> String {
+        match self {
+            Step::Create(published) => published.pod.full_name(),
+            Step::Delete { namespace, name, .. } | Step::Upload { namespace, name, .. } => {
+                format!("{name}_{namespace}")
+            }
+        }
+    }
+
+    /// The mirror has changed or gone meanwhile, which the watch is about to tell: nothing to complain about.
+    pub(super) fn is_overtaken(&self, error: &ApiError) -> bool {
+        let is_gone = matches!(error, ApiError::NotFound { .. } | ApiError::Conflict { .. });
+        is_gone && !matches!(self, Step::Create(_))
+    }
 }
 
 /// `node`: the UID of this node's object, without which no mirror is made. In the order in which they are to be taken.
