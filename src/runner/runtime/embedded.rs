@@ -15,8 +15,8 @@
 mod clean;
 mod client;
 mod container;
-mod namespaces;
 mod direct;
+mod namespaces;
 mod places;
 mod sandbox;
 mod watch;
