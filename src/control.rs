@@ -7,6 +7,7 @@
 pub mod client;
 mod event;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -113,6 +114,9 @@ pub struct PodStatus {
     pub started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<String>,
+    /// Of a network of its own, the primary one first; none on the node's [7.26].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ips: Vec<IpAddr>,
     /// Why the pod has failed as a whole, in the kubelet's word: `DeadlineExceeded`, `NodePorts`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -17,6 +17,7 @@ pub mod dns;
 pub mod env;
 pub mod event;
 pub mod hook;
+pub mod hostname;
 pub mod logs;
 pub mod net;
 pub mod node;
@@ -75,6 +76,9 @@ pub struct Options {
     pub layout: Layout,
     pub node_name: String,
     pub node_ip: IpAddr,
+    /// Name servers of the cluster, for pods that ask for them.
+    pub cluster_dns: Vec<IpAddr>,
+    pub cluster_domain: String,
     /// A directory of manifests, or one manifest.
     pub manifests: PathBuf,
     /// Where more manifests may be fetched.
@@ -108,6 +112,8 @@ where
         max_restart_period,
         node_labels,
         max_pods,
+        cluster_dns,
+        cluster_domain,
     } = options;
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
     let _lock = lock(&layout)?;
@@ -117,7 +123,7 @@ where
     let mut hangup = signal(SignalKind::hangup())?;
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
-    let node = Node { max_pods, ..node(node_name, node_ip, node_labels)? };
+    let node = Node { max_pods, cluster_dns, cluster_domain, ..node(node_name, node_ip, node_labels)? };
     let site = Arc::new(Site {
         runtime,
         node,
@@ -216,6 +222,8 @@ fn node(name: String, ip: IpAddr, labels: Vec<(String, String)>) -> Result<Node>
         name,
         host_name: host_name.to_string_lossy().into_owned(),
         ip,
+        cluster_dns: Vec::new(),
+        cluster_domain: String::new(),
         memory: i64::try_from(memory).unwrap_or(i64::MAX),
         cpu: i64::try_from(cpus).unwrap_or(1) * 1000,
     })

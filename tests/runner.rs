@@ -62,6 +62,8 @@ impl Node {
 
     async fn start(&mut self) {
         let options = Options {
+            cluster_dns: Vec::new(),
+            cluster_domain: "cluster.local".to_owned(),
             layout: self.layout.clone(),
             node_name: "n1".to_owned(),
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -365,14 +367,14 @@ async fn what_cannot_be_started_says_why() {
     let node = Node::started().await;
     node.write("a.yaml", &manifest("a", "bad"));
     node.write("b.yaml", &manifest("b", "broken"));
-    node.write("c.yaml", &manifest("c", "run").replace("hostNetwork: true", "hostNetwork: false"));
+    node.write("c.yaml", &manifest("c", "run").replace("hostNetwork: true", "hostUsers: false"));
     let volume = "  volumes: [{name: v, hostPath: {path: /etc/file, type: File}}]\n";
     let mount = "    volumeMounts: [{name: v, mountPath: /v}]\n";
     node.write("d.yaml", &manifest_with("d", "run", volume, mount));
     node.pod("a-n1", |pod| reason(pod) == "CreateContainerConfigError").await;
     node.pod("b-n1", |pod| reason(pod) == "RunContainerError").await;
     let status = node.status().await;
-    let expected = "`spec.hostNetwork` must be true: a network of the pod's own is not supported";
+    let expected = "`spec.hostUsers: false` is not supported";
     assert_eq!(status.rejected[0].reason, expected);
     let is_told = |pod: &PodStatus| pod.message.as_deref().is_some_and(|message| message.contains("is not a file"));
     node.pod("d-n1", is_told).await;
@@ -442,6 +444,8 @@ async fn a_finished_pod_stays_finished_over_a_restart_of_the_runner() {
 async fn a_second_runner_is_refused_with_the_first_ones_pid() {
     let node = Node::started().await;
     let options = Options {
+        cluster_dns: Vec::new(),
+        cluster_domain: "cluster.local".to_owned(),
         layout: node.layout.clone(),
         node_name: "n1".to_owned(),
         node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -26,6 +26,15 @@ pub struct RunnerArgs {
     /// Address of this node [default: that of the default route]
     #[arg(long, value_name = "IP")]
     node_ip: Option<IpAddr>,
+    /// Name servers of the cluster, for pods with the DNS policy ClusterFirst
+    #[arg(long, value_name = "IP[,IP]", value_delimiter = ',')]
+    cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    cluster_domain: String,
+    /// Addresses for pods with a network of their own, unless the node has a CNI configuration [default: 10.90.0.0/24]
+    #[arg(long, value_name = "CIDR")]
+    pod_cidr: Option<ipnet::Ipv4Net>,
     /// Directory of manifests, or one manifest [default: /etc/kubernetes/manifests]
     #[arg(long, value_name = "PATH")]
     manifests: Option<PathBuf>,
@@ -101,6 +110,8 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
             .node_ip
             .or(facts.default_address)
             .ok_or_else(|| Fault::usage("this machine has no default route").hint("name its address: `--node-ip`"))?,
+        cluster_dns: args.cluster_dns,
+        cluster_domain: args.cluster_domain,
         manifests: manifests.map_or_else(|| layout.manifests(), |path| layout.under(path)),
         max_restart_period: Duration::from_secs(args.max_container_restart_period),
         node_labels: args.node_labels,
@@ -110,7 +121,8 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
     };
     // one thread: what the runner does all day is wait
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let settings = Settings { pod_cidr: args.pod_cidr, ..Settings::default() };
     runtime.block_on(runner::run(options, |layout| async move {
-        Embedded::open(&layout, Puller::open(&layout)?, Settings::default()).await
+        Embedded::open(&layout, Puller::open(&layout)?, settings).await
     }))
 }

@@ -191,6 +191,7 @@ mod tests {
             started_at: None,
             sandbox_id: None,
             reason: None,
+            ips: Vec::new(),
             message: None,
             init_containers: Vec::new(),
             containers: vec![container],

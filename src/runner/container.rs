@@ -1,12 +1,14 @@
 //! PURE: what the runtime is asked for: a pod's sandbox and its containers, with the CRI's labels [3.2].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::env::{self, Files};
+use super::hostname;
 use super::node::Node;
 use super::pod::{Container, Pod, SubPath, VolumeMount, VolumeSource};
 use super::resources;
@@ -47,30 +49,37 @@ pub fn termination_file(layout: &Layout, uid: &str, container: &str, attempt: u3
     layout.records().join(uid).join("termination").join(container).join(attempt.to_string())
 }
 
-pub fn sandbox(pod: &Pod, attempt: u32, node: &Node, layout: &Layout, seen: Timestamp) -> PodSandboxConfig {
+/// `Err` in the kubelet's words, where the pod cannot be called what it asks for.
+pub fn sandbox(
+    pod: &Pod,
+    attempt: u32,
+    node: &Node,
+    layout: &Layout,
+    seen: Timestamp,
+) -> Result<PodSandboxConfig, String> {
     let metadata = metadata(pod);
     let mut annotations = pod.annotations.clone();
     annotations.insert("kubernetes.io/config.seen".to_owned(), seen.to_string());
     annotations.insert(REVISION.to_owned(), pod.revision.clone());
-    PodSandboxConfig {
+    Ok(PodSandboxConfig {
         attempt,
-        hostname: node.host_name.clone(),
+        hostname: hostname::of_pod(pod, node)?,
         // the node's file is read by whoever asks for the sandbox
         dns: None,
         log_directory: log_directory(layout, &metadata),
         namespaces: NamespaceOptions {
-            host_network: true,
+            host_network: pod.network.is_none(),
             host_pid: pod.host_pid,
             host_ipc: pod.host_ipc,
             share_process: pod.share_process,
         },
-        port_mappings: Vec::new(),
-        sysctls: BTreeMap::new(),
+        port_mappings: pod.network.as_ref().map(|network| network.ports.clone()).unwrap_or_default(),
+        sysctls: pod.sysctls.clone(),
         resources: resources::of_pod(pod),
         labels: labels(pod),
         annotations,
         metadata,
-    }
+    })
 }
 
 fn labels(pod: &Pod) -> BTreeMap<String, String> {
@@ -81,17 +90,19 @@ fn labels(pod: &Pod) -> BTreeMap<String, String> {
     labels
 }
 
-/// `Err` in the kubelet's words, for the reason `CreateContainerConfigError` [3.43].
+/// `ips` are those of a network of the pod's own; `Err` in the kubelet's words, for the reason
+/// `CreateContainerConfigError` [3.43].
 pub fn config(
     pod: &Pod,
     index: usize,
     attempt: u32,
     files: &Files,
     node: &Node,
+    ips: &[IpAddr],
     layout: &Layout,
 ) -> Result<ContainerConfig, String> {
     let container = &pod.containers[index];
-    let env = env::variables(pod, container, node, files)?;
+    let env = env::variables(pod, container, node, files, ips)?;
     let expanded = |words: &[String]| words.iter().map(|word| env::expand(word, &env)).collect();
     let mut mounts = Vec::new();
     for mount in &container.mounts {
@@ -189,9 +200,16 @@ fn part_of(mount: &VolumeMount, known: &[(String, String)]) -> Result<Option<Str
 }
 
 /// The parts of volumes that a container mounts by a subPath; `Err` in the kubelet's words [4.62].
-pub fn sub_paths(pod: &Pod, index: usize, files: &Files, node: &Node, layout: &Layout) -> Result<Vec<Part>, String> {
+pub fn sub_paths(
+    pod: &Pod,
+    index: usize,
+    files: &Files,
+    node: &Node,
+    ips: &[IpAddr],
+    layout: &Layout,
+) -> Result<Vec<Part>, String> {
     let container = &pod.containers[index];
-    let known = env::variables(pod, container, node, files)?;
+    let known = env::variables(pod, container, node, files, ips)?;
     let mut parts = Vec::new();
     for (index, mount) in container.mounts.iter().enumerate() {
         let Some(path) = part_of(mount, &known)? else { continue };
@@ -256,8 +274,8 @@ mod tests {
         let mut parts = |path: SubPath| {
             pod.containers[0].mounts = vec![VolumeMount { sub_path: Some(path), ..mounted_at("/x") }];
             let (node, layout) = (testing::node(), Layout::new("/srv/a"));
-            let config = config(&pod, 0, 0, &Files::new(), &node, &layout).unwrap();
-            (config.mounts[0].host_path.clone(), sub_paths(&pod, 0, &Files::new(), &node, &layout))
+            let config = config(&pod, 0, 0, &Files::new(), &node, &[], &layout).unwrap();
+            (config.mounts[0].host_path.clone(), sub_paths(&pod, 0, &Files::new(), &node, &[], &layout))
         };
         let place = PathBuf::from("/srv/a/var/lib/bootstrap/pods/uid-a/volume-subpaths/a/0");
         let part = |path: &str| Part {
@@ -296,7 +314,7 @@ mod tests {
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
         let node = testing::node();
-        let config = config(&pod, 0, 3, &Files::new(), &node, &Layout::new("/srv/a")).unwrap();
+        let config = config(&pod, 0, 3, &Files::new(), &node, &[], &Layout::new("/srv/a")).unwrap();
         assert_eq!(config.command, ["etcd", "--url=http://node:1"]);
         let value = |name: &str| config.env.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!((value("NODE"), value("MEMORY"), value("CPU")), ("node", "1024", "2"));
@@ -314,7 +332,7 @@ mod tests {
         container.mounts = vec![mounted_at("/dev/termination-log")];
         container.termination_message =
             Some(TerminationMessage { path: "/dev/termination-log".into(), fallback_to_logs: false });
-        let config = config(&pod, 0, 0, &Files::new(), &testing::node(), &Layout::default()).unwrap();
+        let config = config(&pod, 0, 0, &Files::new(), &testing::node(), &[], &Layout::default()).unwrap();
         let targets: Vec<_> = config.mounts.iter().map(|mount| mount.container_path.to_str().unwrap()).collect();
         assert_eq!(targets, ["/dev/termination-log", "/etc/hosts"]);
         assert_eq!(config.mounts[0].host_path, Path::new("/x"));

@@ -3,6 +3,7 @@
 pub mod file;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::node::Node;
@@ -12,16 +13,22 @@ use super::pod::{Container, EnvValue, Pod, divided};
 pub type Files = BTreeMap<(String, PathBuf), String>;
 
 /// The variables in their final form, each name once, and `Err` with the kubelet's reason when a field has no value.
+/// `ips`: those of a network of the pod's own.
 pub fn variables(
     pod: &Pod,
     container: &Container,
     node: &Node,
     files: &Files,
+    ips: &[IpAddr],
 ) -> Result<Vec<(String, String)>, String> {
     let mut known: Vec<(String, String)> = Vec::new();
     for variable in &container.env {
         let value = match &variable.value {
             EnvValue::Literal(text) => expand(text, &known),
+            EnvValue::Field(path) if path == "status.podIP" && !ips.is_empty() => ips[0].to_string(),
+            EnvValue::Field(path) if path == "status.podIPs" && !ips.is_empty() => {
+                ips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",")
+            }
             EnvValue::Field(path) => field(path, pod, node).ok_or_else(|| format!("unsupported fieldPath: {path}"))?,
             EnvValue::Resource { container, resource, divisor } => {
                 self::resource(container, resource, divisor, pod, node)?
@@ -217,7 +224,7 @@ mod tests {
         ]);
         let mut variables = |env: Vec<EnvVar>| {
             pod.containers[0].env = env;
-            variables(&pod, &pod.containers[0], &crate::runner::testing::node(), &files)
+            variables(&pod, &pod.containers[0], &crate::runner::testing::node(), &files, &[])
         };
         let found = variables(vec![
             literal("BEFORE", "$(A)"),

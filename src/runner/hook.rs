@@ -1,5 +1,6 @@
 //! Lifecycle hooks: what a container wants done once it has started, and before it is stopped [3.J].
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::pod::Hook;
@@ -12,7 +13,14 @@ use crate::error::chain_of;
 pub const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Runs a hook of the container with this id, for as long as `limit`; `Err` says why it failed.
-pub async fn run<R: Runtime>(site: &Site<R>, container: &str, hook: &Hook, limit: Duration) -> Result<(), String> {
+/// `ip`: the pod's.
+pub async fn run<R: Runtime>(
+    site: &Site<R>,
+    container: &str,
+    ip: IpAddr,
+    hook: &Hook,
+    limit: Duration,
+) -> Result<(), String> {
     match hook {
         Hook::Exec { command } => match site.runtime.exec_sync(container, command, limit).await {
             Ok(output) => match output.exit_code {
@@ -25,7 +33,7 @@ pub async fn run<R: Runtime>(site: &Site<R>, container: &str, hook: &Hook, limit
             },
             Err(error) => Err(chain_of(&error.into())),
         },
-        Hook::Http(get) => match Client::new(get, &site.node.ip.to_string(), Agent::Lifecycle).call(limit).await? {
+        Hook::Http(get) => match Client::new(get, &ip.to_string(), Agent::Lifecycle).call(limit).await? {
             Called::AsAsked => Ok(()),
             Called::InPlain => {
                 tracing::warn!(

@@ -8,6 +8,10 @@ pub struct Node {
     pub name: String,
     pub host_name: String,
     pub ip: IpAddr,
+    /// Name servers of the cluster; none where there is no cluster DNS.
+    pub cluster_dns: Vec<IpAddr>,
+    /// The end of the cluster's names.
+    pub cluster_domain: String,
     /// Bytes of memory.
     pub memory: i64,
     /// Thousandths of a CPU.

@@ -15,6 +15,7 @@ pub mod object;
 pub mod placement;
 mod quantity;
 mod references;
+mod sysctls;
 mod unknown;
 mod unsupported;
 mod validate;
@@ -27,7 +28,7 @@ use k8s_openapi::api::core::v1 as api;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::runtime::{Propagation, SecurityContext};
+use super::runtime::{PortMapping, Propagation, SecurityContext};
 use super::source::Origin;
 use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
@@ -53,6 +54,12 @@ pub struct Pod {
     /// `shareProcessNamespace`
     #[serde(default)]
     pub share_process: bool,
+    /// `None` for a pod on the node's network.
+    #[serde(default)]
+    pub network: Option<PodNetwork>,
+    /// In the pod's own namespaces, names with dots.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     pub restart_policy: RestartPolicy,
     pub grace: Duration,
     /// Since it was first to be made: what runs longer has failed [2.43].
@@ -93,6 +100,18 @@ impl Pod {
     }
 }
 
+/// What a pod has where it is not on the node's network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodNetwork {
+    /// Ports of the node that lead to the pod.
+    pub ports: Vec<PortMapping>,
+    pub hostname: String,
+    /// Of a host name that the pod does not override.
+    pub subdomain: Option<String>,
+    /// `setHostnameAsFQDN`
+    pub is_qualified: bool,
+}
+
 /// `dnsPolicy` and `dnsConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodDns {
@@ -113,7 +132,7 @@ pub struct DnsOption {
 pub enum DnsPolicy {
     /// `Default`, and `ClusterFirst` on the node's network.
     Node,
-    /// `ClusterFirstWithHostNet`.
+    /// `ClusterFirstWithHostNet`, and `ClusterFirst` on a network of the pod's own.
     Cluster,
     None,
 }
@@ -386,7 +405,7 @@ pub enum Check {
     },
 }
 
-/// `host` empty: the node's address.
+/// `host` empty: the pod's address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpGet {
     pub https: bool,

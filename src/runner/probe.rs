@@ -10,6 +10,7 @@ pub mod tally;
 pub mod tcp;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Subject<R> {
     pub tag: Tag,
     pub role: Role,
     pub live: Live,
+    /// The pod's.
+    pub ip: IpAddr,
     /// The container was found running: its first probe is spread over the period, so that a restarted runner does
     /// not ask everything at once [5.3].
     pub adopted: bool,
@@ -127,7 +130,7 @@ impl<'a, R: Runtime> Checker<'a, R> {
         let (mut http, mut command) = (None, Vec::new());
         match &probe.check {
             Check::Http(get) => {
-                http = Some(http::Client::new(get, &subject.site.node.ip.to_string(), http::Agent::Probe));
+                http = Some(http::Client::new(get, &subject.ip.to_string(), http::Agent::Probe));
             }
             Check::Exec { command: words } => {
                 let known = env::literals(&subject.pod.containers[subject.tag.container]);
@@ -157,12 +160,10 @@ impl<'a, R: Runtime> Checker<'a, R> {
                 None => Outcome::Unknown("no client".to_owned()),
             },
             Check::Tcp { host, port } => {
-                let node_ip = self.subject.site.node.ip.to_string();
-                tcp::connects(if host.is_empty() { &node_ip } else { host }, *port, timeout).await
+                let ip = self.subject.ip.to_string();
+                tcp::connects(if host.is_empty() { &ip } else { host }, *port, timeout).await
             }
-            Check::Grpc { port, service } => {
-                grpc::serves(&self.subject.site.node.ip.to_string(), *port, service, timeout).await
-            }
+            Check::Grpc { port, service } => grpc::serves(&self.subject.ip.to_string(), *port, service, timeout).await,
             Check::Exec { .. } => {
                 exec::succeeds(&self.subject.site.runtime, &self.subject.live.id, &self.command, timeout).await
             }

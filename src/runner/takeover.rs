@@ -139,6 +139,12 @@ fn unknown(sandbox: &PodSandbox, containers: &[Container]) -> Pod {
         host_pid: config.namespaces.host_pid,
         host_ipc: config.namespaces.host_ipc,
         share_process: config.namespaces.share_process,
+        network: (!config.namespaces.host_network).then(|| pod::PodNetwork {
+            hostname: config.hostname.clone(),
+            ports: config.port_mappings.clone(),
+            ..pod::PodNetwork::default()
+        }),
+        sysctls: config.sysctls.clone(),
         restart_policy: RestartPolicy::Always,
         grace: grace.unwrap_or(DEFAULT_GRACE),
         active_deadline: None,

@@ -226,6 +226,8 @@ impl<R: Runtime> Worker<R> {
 
     fn obey(&mut self, command: Command) {
         let (site, sender) = (Arc::clone(&self.site), self.channels.sender.clone());
+        let ips = self.state.up().map(|up| up.ips.clone()).unwrap_or_default();
+        let ip = ips.first().copied().unwrap_or(site.node.ip);
         match command {
             Command::MakeSandbox { generation, pod } => {
                 let before = self.sandbox.as_ref().filter(|(uid, _)| *uid == pod.uid);
@@ -248,7 +250,7 @@ impl<R: Runtime> Worker<R> {
             }
             Command::Pull { tag, pod } => self.spawn(async move { image::pull(&site, tag, &pod).await }),
             Command::Start { tag, pod, sandbox } => {
-                self.spawn(async move { effect::start(&site, tag, &pod, &sandbox).await });
+                self.spawn(async move { effect::start(&site, tag, &pod, &sandbox, &ips).await });
             }
             Command::Watch { tag, id } => {
                 let Some(pod) = self.state.current().cloned() else { return };
@@ -269,15 +271,15 @@ impl<R: Runtime> Worker<R> {
                 });
             }
             Command::PostStart { tag, pod, live } => {
-                self.spawn(async move { effect::post_start(&site, tag, &pod, &live).await });
+                self.spawn(async move { effect::post_start(&site, tag, &pod, &live, ip).await });
             }
             Command::PreStop { tag, pod, live, grace } => {
                 self.record_kill(tag.container);
                 self.hooks.insert((tag.container, tag.attempt));
-                self.spawn(async move { effect::pre_stop(&site, tag, &pod, &live, grace).await });
+                self.spawn(async move { effect::pre_stop(&site, tag, &pod, &live, ip, grace).await });
             }
             Command::Probe { tag, role, pod, live } => {
-                let subject = probe::Subject { site, pod, tag, role, live, adopted: self.adopted };
+                let subject = probe::Subject { site, pod, tag, role, live, ip, adopted: self.adopted };
                 let task = self.tasks.spawn(probe::run(subject, sender));
                 if let Some(before) = self.probes.insert((tag.container, role), task) {
                     before.abort();

@@ -261,6 +261,53 @@ fn pods_with_a_network_of_their_own_reach_each_other_and_are_reached() {
 }
 
 #[test]
+fn case_130_sysctls_are_those_of_the_pod() {
+    in_a_network(async || {
+        let case = Case::new().await;
+        let sysctls = [("net.ipv4.tcp_keepalive_time", "123"), ("kernel.shm_rmid_forced", "1")];
+        let sysctls = sysctls.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let pod = own_network(&case, "a", |config| config.sysctls = sysctls).await;
+        let read = "cd /proc/sys; cat net/ipv4/tcp_keepalive_time kernel/shm_rmid_forced \
+                    net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range";
+        assert_eq!(output(&case, &pod, read).await, "123\n1\n0\n0\t2147483647");
+        let other = own_network(&case, "b", |_| {}).await;
+        assert!(output(&case, &other, read).await.starts_with("7200\n0\n"));
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/tcp_keepalive_time").unwrap(), "7200\n");
+        let mut config = case.sandbox_config();
+        config.namespaces.host_network = false;
+        config.sysctls = [("net.ipv4.tcp_keepalive_time".to_owned(), "soon".to_owned())].into();
+        let refused = case.runtime.run_pod_sandbox(&config).await.unwrap_err();
+        assert!(
+            format!("{refused:#}").contains("cannot set sysctl `net.ipv4.tcp_keepalive_time` to `soon`"),
+            "{refused}"
+        );
+        case.finish().await;
+    });
+}
+
+#[test]
+fn a_port_inside_is_reached_from_here() {
+    in_a_network(async || {
+        let case = Case::new().await;
+        let own = own_network(&case, "own", |_| {}).await;
+        let host = sandbox(&case, "host", |_| {}).await;
+        serve(&case, &own, 8081, "inside").await;
+        serve(&case, &host, 8082, "outside").await;
+        for (pod, port, words) in [(&own, 8081, "inside"), (&host, 8082, "outside")] {
+            let mut stream = case.runtime.port_forward(&pod.id, port).await.unwrap();
+            stream.write_all(b"GET /x HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.ends_with(&format!("{words}\n")), "{answer}");
+        }
+        let refused = case.runtime.port_forward(&own.id, 8082).await.unwrap_err();
+        assert!(refused.to_string().contains("cannot connect to port 8082 inside the pod"), "{refused}");
+        assert!(case.runtime.port_forward("nobody", 1).await.is_err());
+        case.finish().await;
+    });
+}
+
+#[test]
 fn nothing_is_left_of_a_network_that_was_half_made_or_is_torn_down() {
     in_a_network(async || {
         let mut case = Case::new().await;

@@ -33,6 +33,8 @@ impl Node {
             server: None,
             node_labels: Vec::new(),
             max_pods: bootstrap::runner::node::MAX_PODS,
+            cluster_dns: Vec::new(),
+            cluster_domain: "cluster.local".to_owned(),
         };
         let runtime = case.runtime.clone();
         let runner =

@@ -15,12 +15,13 @@ use super::placement::Placement;
 use super::quantity::Quantity;
 use super::{
     Check, Container, ContainerKind, DnsOption, DnsPolicy, EnvValue, EnvVar, Hook, HostAlias, HostPathType, HttpGet,
-    Medium, Pod, PodDns, Probe, ResourceRequirements, RestartAction, RestartPolicy, RestartRule, SubPath,
+    Medium, Pod, PodDns, PodNetwork, Probe, ResourceRequirements, RestartAction, RestartPolicy, RestartRule, SubPath,
     TerminationMessage, Volume, VolumeFile, VolumeMount, VolumeSource,
 };
 use crate::error::{Context, Result};
 use crate::image::policy::PullPolicy;
-use crate::runner::runtime::{Propagation, SeccompProfile, SecurityContext};
+use crate::runner::hostname;
+use crate::runner::runtime::{PortMapping, Propagation, Protocol, SeccompProfile, SecurityContext};
 use crate::runner::source::Origin;
 
 pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &str, source: &Origin) -> Result<Pod> {
@@ -45,6 +46,8 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &
         host_pid: spec.host_pid == Some(true),
         host_ipc: spec.host_ipc == Some(true),
         share_process: spec.share_process_namespace == Some(true),
+        network: network(pod, spec),
+        sysctls: sysctls(spec),
         restart_policy: restart_policy(spec.restart_policy.as_deref().unwrap_or_default()),
         grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
         active_deadline: spec.active_deadline_seconds.map(seconds),
@@ -58,6 +61,44 @@ pub(super) fn pod(pod: &api::Pod, spec: &api::PodSpec, revision: String, node: &
         remarks: Vec::new(),
         object: Some(object),
     })
+}
+
+fn network(pod: &api::Pod, spec: &api::PodSpec) -> Option<PodNetwork> {
+    if spec.host_network == Some(true) {
+        return None;
+    }
+    let name = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    let own = pod.metadata.name.as_deref().unwrap_or_default();
+    let overriding = name(&spec.hostname_override);
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    Some(PodNetwork {
+        ports: sidecars
+            .chain(&spec.containers)
+            .flat_map(|own| own.ports.iter().flatten().filter_map(port_mapping))
+            .collect(),
+        subdomain: name(&spec.subdomain).filter(|_| overriding.is_none()),
+        hostname: overriding.or(name(&spec.hostname)).unwrap_or_else(|| hostname::truncated(own)),
+        is_qualified: spec.set_hostname_as_fqdn == Some(true),
+    })
+}
+
+fn port_mapping(port: &api::ContainerPort) -> Option<PortMapping> {
+    Some(PortMapping {
+        protocol: match port.protocol.as_deref() {
+            Some("UDP") => Protocol::Udp,
+            Some("SCTP") => Protocol::Sctp,
+            _ => Protocol::Tcp,
+        },
+        container_port: u16::try_from(port.container_port).ok()?,
+        host_port: u16::try_from(port.host_port?).ok().filter(|port| *port > 0)?,
+        host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse().ok()),
+    })
+}
+
+fn sysctls(spec: &api::PodSpec) -> BTreeMap<String, String> {
+    let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    sysctls.map(|sysctl| (super::sysctls::canonical(&sysctl.name), sysctl.value.clone())).collect()
 }
 
 fn restart_policy(name: &str) -> RestartPolicy {
@@ -87,6 +128,7 @@ fn dns(spec: &api::PodSpec) -> Option<PodDns> {
     let policy = match spec.dns_policy.as_deref() {
         Some("None") => DnsPolicy::None,
         Some("ClusterFirstWithHostNet") => DnsPolicy::Cluster,
+        Some("ClusterFirst") if spec.host_network != Some(true) => DnsPolicy::Cluster,
         _ => DnsPolicy::Node,
     };
     if policy == DnsPolicy::Node && spec.dns_config.is_none() {

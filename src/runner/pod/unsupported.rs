@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::Medium;
+use super::sysctls;
 
 /// One sentence for each such field, in the order of the manifest's types.
 pub(crate) fn fields(pod: &Pod) -> Vec<String> {
@@ -29,10 +30,6 @@ struct Refused(Vec<String>);
 
 fn any<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
-}
-
-fn filled(text: &Option<String>) -> bool {
-    text.as_deref().is_some_and(|text| !text.is_empty())
 }
 
 impl Refused {
@@ -61,11 +58,11 @@ impl Refused {
             ephemeral_containers,
             host_aliases: _,
             host_ipc: _,
-            host_network,
+            host_network: _,
             host_pid: _,
             host_users,
-            hostname,
-            hostname_override,
+            hostname: _,
+            hostname_override: _,
             // a reference, refused in the kubelet's words
             image_pull_secrets: _,
             init_containers,
@@ -88,29 +85,23 @@ impl Refused {
             security_context,
             service_account: _,
             service_account_name: _,
-            set_hostname_as_fqdn,
+            set_hostname_as_fqdn: _,
             share_process_namespace: _,
-            subdomain,
+            subdomain: _,
             termination_grace_period_seconds: _,
             // what keeps a pod off a node never keeps a static pod off its own [9.12]
             tolerations: _,
             topology_spread_constraints: _,
             volumes,
         } = spec;
-        if *host_network != Some(true) {
-            self.0.push("`spec.hostNetwork` must be true: a network of the pod's own is not supported".to_owned());
-        }
+        self.0.extend(sysctls::problems(spec));
         self.field(any(ephemeral_containers), "spec.ephemeralContainers");
         self.value(*host_users == Some(false), "spec.hostUsers", "false");
-        self.field(filled(hostname), "spec.hostname");
-        self.field(filled(hostname_override), "spec.hostnameOverride");
         self.field(overhead.as_ref().is_some_and(|overhead| !overhead.is_empty()), "spec.overhead");
         self.field(resources.is_some(), "spec.resources");
         self.field(runtime_class_name.is_some(), "spec.runtimeClassName");
         self.field(any(scheduling_gates), "spec.schedulingGates");
         self.field(scheduling_group.is_some(), "spec.schedulingGroup");
-        self.value(*set_hostname_as_fqdn == Some(true), "spec.setHostnameAsFQDN", "true");
-        self.field(filled(subdomain), "spec.subdomain");
         if let Some(context) = security_context {
             self.pod_security(context);
         }
@@ -139,7 +130,7 @@ impl Refused {
             seccomp_profile,
             supplemental_groups: _,
             supplemental_groups_policy,
-            sysctls,
+            sysctls: _,
             windows_options,
         } = context;
         let path = "spec.securityContext";
@@ -153,7 +144,6 @@ impl Refused {
                 policy,
             );
         }
-        self.field(any(sysctls), "spec.securityContext.sysctls");
         self.field(windows_options.is_some(), "spec.securityContext.windowsOptions");
     }
 
@@ -331,7 +321,7 @@ mod tests {
             (json!({"hostUsers": false}), "`spec.hostUsers: false` is not supported"),
             (
                 json!({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}),
-                "`spec.securityContext.sysctls` is not supported",
+                "SysctlForbidden: forbidden sysctl: \"a\" not allowlisted",
             ),
             (
                 json!({"volumes": [{"name": "v", "nfs": {"path": "/", "server": "s"}}]}),
@@ -358,13 +348,5 @@ mod tests {
             spec.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
             assert_eq!(refused(spec), [expected]);
         }
-    }
-
-    #[test]
-    fn a_network_of_its_own_is_refused() {
-        assert_eq!(
-            refused(json!({"containers": []})),
-            ["`spec.hostNetwork` must be true: a network of the pod's own is not supported"]
-        );
     }
 }

@@ -22,6 +22,7 @@ mod sandbox;
 mod watch;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use super::shim::protocol::{Reply, Verb};
 use super::spec::stop_signal;
 use super::{
     Container, ContainerConfig, ContainerState, ExecOutput, Exit, ImageStatus, PodSandbox, PodSandboxConfig, Runtime,
-    RuntimeError, RuntimeResult, Session, StreamOptions,
+    RuntimeError, RuntimeResult, SandboxState, Session, StreamOptions,
 };
 use crate::error::{Context, Result, chain_of};
 use crate::image::policy::PullPolicy;
@@ -44,6 +45,7 @@ use crate::image::store::Image;
 use crate::layout::Layout;
 use crate::linux::Leftover;
 use crate::linux::cgroup::{Cgroups, Limits};
+use crate::linux::namespace::{self, Kind};
 use crate::linux::process::boot_id;
 use crate::runner::net::Network;
 
@@ -157,6 +159,13 @@ pub fn tear_down(layout: &Layout) -> Result<Vec<Leftover>> {
     Ok(leftovers)
 }
 
+/// To whoever listens at this port of the calling thread's network, by either family.
+fn connect(port: u16) -> Result<TcpStream> {
+    let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    let connected = connected.or_else(|error| TcpStream::connect((Ipv6Addr::LOCALHOST, port)).map_err(|_| error));
+    connected.with_context(|| format!("cannot connect to port {port} inside the pod"))
+}
+
 /// Runs what blocks for a moment: cgroups, removals.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("a task of the runtime has panicked")
@@ -247,6 +256,18 @@ impl Runtime for Embedded {
 
     async fn attach(&self, id: &str, streams: StreamOptions) -> RuntimeResult<Session> {
         self.entry(id)?.attach(streams).await
+    }
+
+    async fn port_forward(&self, sandbox: &str, port: u16) -> RuntimeResult<TcpStream> {
+        let found = self.known().sandboxes.get(sandbox).cloned();
+        let missing = || RuntimeError::NotFound { kind: "pod sandbox", id: sandbox.to_owned() };
+        let sandbox = found.filter(|found| found.state == SandboxState::Ready).ok_or_else(missing)?;
+        let network = self.inner.places.sandbox(&sandbox.id).join(Kind::Network.file());
+        let connected = blocking(move || match sandbox.config.namespaces.host_network {
+            true => connect(port),
+            false => namespace::within(Kind::Network, &network, || connect(port)),
+        });
+        Ok(connected.await??)
     }
 
     async fn image_status(&self, image: &str) -> RuntimeResult<Option<ImageStatus>> {

@@ -55,16 +55,20 @@ pub fn pod_status(
     };
     let conditions = conditions::at(&now, told.all(), before.and_then(|before| before.conditions.as_deref()));
     let ip = node.ip.to_string();
+    // on the node's network the node's address is the pod's [7.26]
+    let ips: Vec<_> = match (&pod.network, state.up()) {
+        (None, _) => vec![ip.clone()],
+        (Some(_), up) => up.iter().flat_map(|up| &up.ips).map(ToString::to_string).collect(),
+    };
     let failure = state.failure.map(|failure| failure.why());
     api::PodStatus {
         reason: failure.as_ref().map(|why| why.reason.to_owned()),
         message: failure.map(|why| why.message),
         conditions: Some(conditions),
         host_ip: Some(ip.clone()),
-        host_ips: Some(vec![api::HostIP { ip: ip.clone() }]),
-        // on the node's network the node's address is the pod's [7.26]
-        pod_ip: Some(ip.clone()),
-        pod_ips: Some(vec![api::PodIP { ip }]),
+        host_ips: Some(vec![api::HostIP { ip }]),
+        pod_ip: ips.first().cloned(),
+        pod_ips: (!ips.is_empty()).then(|| ips.into_iter().map(|ip| api::PodIP { ip }).collect()),
         start_time: before.and_then(|before| before.start_time.clone()).or(Some(now)),
         qos_class: Some(qos_class(pod).to_owned()),
         init_container_statuses: (!init.is_empty()).then_some(init),

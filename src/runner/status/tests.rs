@@ -25,7 +25,7 @@ fn after(policy: RestartPolicy, events: Vec<Event>, clock: Clock) -> PodStatus {
 }
 
 fn ready() -> Event {
-    Event::SandboxReady { generation: 1, id: "s".to_owned(), attempts: vec![0] }
+    Event::SandboxReady { generation: 1, id: "s".to_owned(), ips: Vec::new(), attempts: vec![0] }
 }
 
 fn started(attempt: u32) -> Event {

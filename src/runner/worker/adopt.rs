@@ -29,7 +29,7 @@ pub fn adopt(
 ) -> (State, Vec<Command>) {
     let mut commands = Vec::new();
     let slots = (0..pod.containers.len()).map(|_| Slot::new(0, clock.now)).collect();
-    let mut up = Up::new(Arc::clone(&pod), sandbox.id.clone(), slots);
+    let mut up = Up { ips: sandbox.ips.clone(), ..Up::new(Arc::clone(&pod), sandbox.id.clone(), slots) };
     let is_ready = sandbox.state == SandboxState::Ready;
     let record = record.filter(|record| record.pod.revision == pod.revision);
     let progress = Progress::of(&pod, record, &containers);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn sandbox(pod: &Pod, state: SandboxState) -> PodSandbox {
-        let config = container::sandbox(pod, 0, &testing::node(), &Layout::default(), Timestamp::UNIX_EPOCH);
+        let config = container::sandbox(pod, 0, &testing::node(), &Layout::default(), Timestamp::UNIX_EPOCH).unwrap();
         PodSandbox { id: "s".to_owned(), state, created_at: Timestamp::UNIX_EPOCH, ips: Vec::new(), config }
     }
 
@@ -229,7 +229,7 @@ mod tests {
             image_id: "sha256:0".to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
             state,
-            config: container::config(pod, 0, attempt, &Default::default(), &testing::node(), &Layout::default())
+            config: container::config(pod, 0, attempt, &Default::default(), &testing::node(), &[], &Layout::default())
                 .unwrap(),
         }
     }

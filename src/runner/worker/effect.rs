@@ -1,6 +1,7 @@
 //! What a worker's tasks do to the world, each with the event that tells the outcome.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +37,15 @@ pub(super) async fn make_sandbox<R: Runtime>(
     if let Err(message) = prepared {
         return Event::SandboxFailed { generation, why: Why::new("FailedMount", message) };
     }
-    let mut config = container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now());
+    let mut config = match container::sandbox(pod, attempt, &site.node, &site.layout, Timestamp::now()) {
+        Ok(config) => config,
+        Err(message) => {
+            let why = Why::new("CreatePodSandboxConfigError", message);
+            return Event::SandboxFailed { generation, why };
+        }
+    };
     if pod.dns.is_some() {
-        let (dns, warnings) = dns::of_pod(pod, &node_file("/etc/resolv.conf"));
+        let (dns, warnings) = dns::of_pod(pod, &site.node, &node_file("/etc/resolv.conf"));
         config.dns = dns;
         for warning in warnings {
             tracing::warn!("{}: {}", pod.name, warning.message);
@@ -50,7 +57,7 @@ pub(super) async fn make_sandbox<R: Runtime>(
     };
     let attempts = pod.containers.iter().map(first).collect();
     match site.runtime.run_pod_sandbox(&config).await {
-        Ok(sandbox) => Event::SandboxReady { generation, id: sandbox.id, attempts },
+        Ok(sandbox) => Event::SandboxReady { generation, id: sandbox.id, ips: sandbox.ips, attempts },
         Err(error) => {
             let why = Why::new("CreatePodSandboxError", cause(error));
             Event::SandboxFailed { generation, why }
@@ -136,7 +143,13 @@ pub(super) enum Volumes {
     Remove,
 }
 
-pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<Pod>, sandbox: &str) -> Event {
+pub(super) async fn start<R: Runtime>(
+    site: &Arc<Site<R>>,
+    tag: Tag,
+    pod: &Arc<Pod>,
+    sandbox: &str,
+    ips: &[IpAddr],
+) -> Event {
     let failed = |reason, message| Event::StartFailed { tag, why: Why::new(reason, message), dead: None };
     let spec = &pod.containers[tag.container];
     let (there, own) = (Arc::clone(site), Arc::clone(pod));
@@ -144,11 +157,11 @@ pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<P
         Ok(files) => files,
         Err(message) => return failed("CreateContainerConfigError", message),
     };
-    let config = match container::config(pod, tag.container, tag.attempt, &files, &site.node, &site.layout) {
+    let config = match container::config(pod, tag.container, tag.attempt, &files, &site.node, ips, &site.layout) {
         Ok(config) => config,
         Err(message) => return failed("CreateContainerConfigError", message),
     };
-    let bound = match container::sub_paths(pod, tag.container, &files, &site.node, &site.layout) {
+    let bound = match container::sub_paths(pod, tag.container, &files, &site.node, ips, &site.layout) {
         Ok(parts) if parts.is_empty() => Ok(()),
         Ok(parts) => {
             let name = spec.name.clone();
@@ -165,7 +178,7 @@ pub(super) async fn start<R: Runtime>(site: &Arc<Site<R>>, tag: Tag, pod: &Arc<P
         return failed("CreateContainerError", chain_of(&error));
     }
     // made anew for each container: what another has written into it is gone [3.92]
-    let hosts = dns::hosts(pod, &node_file("/etc/hosts"));
+    let hosts = dns::hosts(pod, &site.node, ips, &node_file("/etc/hosts"));
     if let Err(error) = write_hosts(site, pod, &hosts) {
         return failed("CreateContainerError", chain_of(&error));
     }
@@ -255,19 +268,26 @@ pub(super) async fn watch<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, id: &
     }
 }
 
-pub(super) async fn post_start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, live: &Live) -> Event {
+pub(super) async fn post_start<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, live: &Live, ip: IpAddr) -> Event {
     let outcome = match &pod.containers[tag.container].post_start {
-        Some(hook) => hook::run(site, &live.id, hook, hook::UNLIMITED).await,
+        Some(hook) => hook::run(site, &live.id, ip, hook, hook::UNLIMITED).await,
         None => Ok(()),
     };
     Event::PostStarted { tag, outcome }
 }
 
 /// Whatever becomes of the hook, the container is stopped then [3.97].
-pub(super) async fn pre_stop<R: Runtime>(site: &Site<R>, tag: Tag, pod: &Pod, live: &Live, grace: Duration) -> Event {
+pub(super) async fn pre_stop<R: Runtime>(
+    site: &Site<R>,
+    tag: Tag,
+    pod: &Pod,
+    live: &Live,
+    ip: IpAddr,
+    grace: Duration,
+) -> Event {
     if let Some(hook) = &pod.containers[tag.container].pre_stop {
         // the runtime ends a command at its limit; nothing else outlasts it
-        let ran = tokio::time::timeout(grace, hook::run(site, &live.id, hook, grace)).await;
+        let ran = tokio::time::timeout(grace, hook::run(site, &live.id, ip, hook, grace)).await;
         let failure = match ran {
             Ok(Ok(())) => None,
             Ok(Err(message)) => Some(message),

@@ -68,7 +68,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
             }
         }
         Event::Restart { grace } => restart(state, grace, now, commands),
-        Event::SandboxReady { generation: of, id, attempts } => {
+        Event::SandboxReady { generation: of, id, ips, attempts } => {
             if of == generation
                 && let Life::Making { pod, .. } = &state.life
             {
@@ -76,7 +76,7 @@ fn absorb(state: &mut State, event: Event, now: Instant, commands: &mut Vec<Comm
                 let backoff = Backoff::up_to(state.longest_backoff);
                 let slot = |index| Slot { backoff: backoff.clone(), ..Slot::new(first(index), now) };
                 let slots = (0..pod.containers.len()).map(slot).collect();
-                state.life = Life::Up(Up::new(Arc::clone(pod), id, slots));
+                state.life = Life::Up(Up { ips, ..Up::new(Arc::clone(pod), id, slots) });
             }
         }
         Event::SandboxFailed { generation: of, why } => {

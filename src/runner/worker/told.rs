@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn events_have_the_kubelets_reasons_and_texts() {
-        let ready = || Event::SandboxReady { generation: 1, id: "s".to_owned(), attempts: vec![0] };
+        let ready = || Event::SandboxReady { generation: 1, id: "s".to_owned(), ips: Vec::new(), attempts: vec![0] };
         let pulled = |attempt| Event::Pulled { tag: tag(attempt) };
         let up = || vec![ready(), pulled(0), started(0)];
         let probed = |role, verdict| Event::Probed { tag: tag(0), role, outcome: Err("bad".to_owned()), verdict };
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_kill_tells_why_and_what_follows() {
-        let ready = Event::SandboxReady { generation: 1, id: "s".to_owned(), attempts: vec![0] };
+        let ready = Event::SandboxReady { generation: 1, id: "s".to_owned(), ips: Vec::new(), attempts: vec![0] };
         let up = vec![ready, Event::Pulled { tag: tag(0) }, started(0)];
         let probed = |role| Event::Probed { tag: tag(0), role, outcome: Err("bad".to_owned()), verdict: Some(false) };
         for (policy, event, expected) in [

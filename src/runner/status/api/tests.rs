@@ -49,7 +49,7 @@ fn tag(container: usize, attempt: u32) -> Tag {
 }
 
 fn ready(containers: usize) -> Event {
-    Event::SandboxReady { generation: 1, id: "s".to_owned(), attempts: vec![0; containers] }
+    Event::SandboxReady { generation: 1, id: "s".to_owned(), ips: Vec::new(), attempts: vec![0; containers] }
 }
 
 /// What it takes for a container to run.

@@ -1,5 +1,6 @@
 //! PURE: what the machine is in, what it is told and what it asks for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,8 @@ pub enum Life {
 pub struct Up {
     pub pod: Arc<Pod>,
     pub sandbox: String,
+    /// Of a network of its own, the primary one first.
+    pub ips: Vec<IpAddr>,
     /// One for each container, in the order of the pod's.
     pub slots: Vec<Slot>,
     /// A regular container has had its turn: what comes before it is over, and is not asked for again [3.13].
@@ -233,6 +236,7 @@ pub enum Event {
     SandboxReady {
         generation: u64,
         id: String,
+        ips: Vec<IpAddr>,
         attempts: Vec<u32>,
     },
     SandboxFailed {
@@ -396,7 +400,7 @@ impl State {
 
 impl Up {
     pub fn new(pod: Arc<Pod>, sandbox: String, slots: Vec<Slot>) -> Self {
-        Up { pod, sandbox, slots, initialized: false, ending: None, resetting: None }
+        Up { pod, sandbox, ips: Vec::new(), slots, initialized: false, ending: None, resetting: None }
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -110,7 +110,10 @@ fn events(a: &Arc<Pod>, b: &Arc<Pod>) -> Vec<(&'static str, Event)> {
         ("Kill", Event::Kill { id: live(TAG).id }),
         ("Restart", Event::Restart { grace: None }),
         ("Restart 5s", Event::Restart { grace: Some(Duration::from_secs(5)) }),
-        ("SandboxReady", Event::SandboxReady { generation: 1, id: "s1".to_owned(), attempts: vec![0] }),
+        (
+            "SandboxReady",
+            Event::SandboxReady { generation: 1, id: "s1".to_owned(), ips: Vec::new(), attempts: vec![0] },
+        ),
         ("SandboxFailed", Event::SandboxFailed { generation: 1, why: why("FailedMount") }),
         ("SandboxGone", Event::SandboxGone { generation: 1 }),
         ("SandboxStuck", Event::SandboxStuck { generation: 1 }),

@@ -342,7 +342,7 @@ impl World {
                 assert!([a, b].iter().any(|known| known.revision == pod.revision));
                 self.sandbox = Some((id.clone(), pod.revision.clone()));
                 let attempts = vec![0; pod.containers.len()];
-                self.send(Event::SandboxReady { generation, id, attempts });
+                self.send(Event::SandboxReady { generation, id, ips: Vec::new(), attempts });
             }
             Pending::Clear(generation) => {
                 self.sandbox = None;
