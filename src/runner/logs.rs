@@ -5,6 +5,7 @@ pub mod reader;
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::layout::{self, Layout};
 
 /// The longest name of a file.
 const MAX_NAME: usize = 255;
+/// What of a pod's name is in a link's, however long container and id are: an id has 64 digits at most.
+const SHORTEST_HEAD: usize = MAX_NAME - "_-.log".len() - 63 - 64;
 /// Of a termination message, its end [3.51].
 const MAX_MESSAGE: u64 = 4096;
 /// Of a log that stands in for one.
@@ -85,7 +88,9 @@ fn entries(directory: &Path) -> Result<Vec<(std::ffi::OsString, u32)>> {
 pub fn unlink(layout: &Layout, pod: &PodMetadata) -> Result<()> {
     let logs = log_directory(layout, pod);
     let Ok(read) = fs::read_dir(layout.container_logs()) else { return Ok(()) };
-    for entry in read.flatten() {
+    // only links that may be this pod's are looked into: there may be thousands of others
+    let head = pod.name.get(..SHORTEST_HEAD).unwrap_or(&pod.name).as_bytes();
+    for entry in read.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(head)) {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(&logs)) {
             files::remove_file(&entry.path())?;
         }
@@ -200,5 +205,12 @@ mod tests {
         let path = link_path(&Layout::default(), &pod, &"c".repeat(63), &"f".repeat(64));
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(name.len() == MAX_NAME && name.ends_with(&format!("{}.log", "f".repeat(64))), "{name}");
+
+        // and is found by it
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        link(&layout, &pod, &"c".repeat(63), 0, &"f".repeat(64)).unwrap();
+        unlink(&layout, &pod).unwrap();
+        assert_eq!(fs::read_dir(layout.container_logs()).unwrap().count(), 0);
     }
 }
