@@ -2,6 +2,7 @@
 //! in an instant, and every moment told here is exact.
 
 mod admission;
+mod directory;
 mod double;
 mod events;
 mod kills;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootstrap::control::client;
-use bootstrap::control::{ContainerState, PodStatus, Reply, Request, Status};
+use bootstrap::control::{ContainerState, PodStatus, Rejected, Reply, Request, Status};
 use bootstrap::layout::Layout;
 use bootstrap::runner::node::MAX_PODS;
 use bootstrap::runner::source::url::ManifestUrl;
@@ -118,6 +119,18 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(if attempt < 200 { 1 } else { 20 })).await;
         }
         panic!("it never came to that: {:#?}", self.status().await);
+    }
+
+    /// What the runner says of a file that it does not take.
+    async fn rejected(&self, file: &str) -> Rejected {
+        for _ in 0..100_000 {
+            let rejected = self.status().await.rejected;
+            if let Some(rejected) = rejected.into_iter().find(|rejected| rejected.path == self.path(file)) {
+                return rejected;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("`{file}` is not rejected: {:#?}", self.status().await);
     }
 
     async fn running(&self, names: &[&str]) {
