@@ -35,6 +35,9 @@ use crate::error::chain_of;
 use crate::layout::Layout;
 use machine::{Command, Event, Life, Role, State, step};
 
+/// How long a full disk is left alone.
+const REWRITE: Duration = Duration::from_secs(10);
+
 /// What every worker uses.
 #[derive(Debug)]
 pub struct Site<R> {
@@ -81,6 +84,7 @@ pub async fn run<R: Runtime>(site: Arc<Site<R>>, begin: Begin, channels: Channel
         hooks: HashSet::new(),
         sandbox,
         record: None,
+        rewrite: None,
         adopted,
     };
     worker.work(commands).await;
@@ -109,6 +113,8 @@ struct Worker<R> {
     sandbox: Option<(String, u32)>,
     /// As it was last written.
     record: Option<Record>,
+    /// When a record that could not be written is written again, at the latest.
+    rewrite: Option<Instant>,
     /// The first commands are about what was found, not about what was made.
     adopted: bool,
 }
@@ -159,7 +165,7 @@ impl<R: Runtime> Worker<R> {
 
     async fn next(&mut self) -> Event {
         loop {
-            let deadline = self.state.deadline().map(Instant::from_std);
+            let deadline = self.state.deadline().map(Instant::from_std).into_iter().chain(self.rewrite).min();
             tokio::select! {
                 // Cancel-safe: an event is taken out or not
                 event = self.channels.events.recv() => return event.unwrap_or(Event::Due),
@@ -182,12 +188,22 @@ impl<R: Runtime> Worker<R> {
         let clock = self.clock();
         self.channels.status.send_replace(status::pod(&self.state, &self.site.layout, clock));
         self.site.board.put(&self.full_name, self.published(clock));
-        let Some(record) = Record::of_state(&self.state, clock) else { return };
-        if self.record.as_ref() != Some(&record) {
-            if let Err(error) = record::write(&self.site.layout, &record) {
-                tracing::warn!("{}", chain_of(&error));
+        let Some(record) = Record::of_state(&self.state, clock) else {
+            self.rewrite = None;
+            return;
+        };
+        if self.record.as_ref() == Some(&record) {
+            self.rewrite = None;
+            return;
+        }
+        match record::write(&self.site.layout, &record) {
+            Ok(()) => (self.record, self.rewrite) = (Some(record), None),
+            Err(error) => {
+                if self.rewrite.is_none() {
+                    tracing::warn!("{}", chain_of(&error));
+                }
+                self.rewrite = Some(Instant::now() + REWRITE);
             }
-            self.record = Some(record);
         }
     }
 
