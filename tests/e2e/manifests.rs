@@ -1,7 +1,7 @@
-//! The manifests of the documentation.
+//! Manifests of static pods: those of the documentation, and of what is small.
 
 /// The web server of every page about static pods.
-pub(super) const STATIC_WEB: &str = "apiVersion: v1
+pub(crate) const STATIC_WEB: &str = "apiVersion: v1
 kind: Pod
 metadata:
   name: static-web
@@ -18,17 +18,17 @@ spec:
 ";
 
 /// The same on the node's network.
-pub(super) fn static_web() -> String {
+pub(crate) fn static_web() -> String {
     on_the_nodes_network(STATIC_WEB)
 }
 
 /// A manifest with `hostNetwork`.
-pub(super) fn on_the_nodes_network(manifest: &str) -> String {
+pub(crate) fn on_the_nodes_network(manifest: &str) -> String {
     manifest.replacen("spec:\n", "spec:\n  hostNetwork: true\n", 1)
 }
 
 /// A pod of one busybox that runs a script; `spec` and `container` are further lines.
-pub(super) fn busybox(name: &str, script: &str, spec: &str, container: &str) -> String {
+pub(crate) fn busybox(name: &str, script: &str, spec: &str, container: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\nspec:\n  hostNetwork: true\n  \
          terminationGracePeriodSeconds: 1\n{spec}  containers:\n  - name: {name}\n    image: busybox:1.28\n    \

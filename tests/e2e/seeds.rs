@@ -5,5 +5,4 @@ mod cluster;
 mod containers;
 mod control_plane;
 mod lifecycle;
-mod manifests;
 mod sources;

@@ -56,6 +56,12 @@ impl Runner {
     }
 
     pub(crate) fn start(&mut self) {
+        self.spawn();
+        eventually("an answer of the runner", || (self.node.run(&["ps"]).code == 0).then_some(()));
+    }
+
+    /// As [`Runner::start`], but does not wait until it answers.
+    pub(crate) fn spawn(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.node.path("var/log/bootstrap-runner.log"));
         let mut command = self.node.command(&["runner"]);
         command.arg(format!("--node-name={NAME}")).arg(format!("--node-ip={ADDRESS}"));
@@ -65,7 +71,6 @@ impl Runner {
         let child =
             command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.unwrap()).spawn();
         self.process = Some(child.unwrap());
-        eventually("an answer of the runner", || (self.node.run(&["ps"]).code == 0).then_some(()));
     }
 
     /// Ends the runner by a signal; containers live on.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::manifests::{busybox, on_the_nodes_network};
+use crate::e2e::manifests::{busybox, on_the_nodes_network};
 use crate::support::inspect::{eventually, kill};
 use crate::support::runner::{Runner, is_ready, pid};
 

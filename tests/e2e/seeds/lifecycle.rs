@@ -4,7 +4,7 @@ use std::fs;
 
 use bootstrap::control::{ContainerState, PodStatus};
 
-use super::manifests::{busybox, static_web};
+use crate::e2e::manifests::{busybox, static_web};
 use crate::support::inspect::{eventually, kill};
 use crate::support::runner::{NAME, Runner, is_ready, pid};
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
 
-use super::manifests::{busybox, static_web};
+use crate::e2e::manifests::{busybox, static_web};
 use crate::support::inspect::eventually;
 use crate::support::node::Node;
 use crate::support::runner::Runner;
