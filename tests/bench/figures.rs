@@ -50,10 +50,3 @@ pub(crate) fn judge(name: &str, unit: &str, figure: &Figure, floor: &Figure, all
     let (min, median) = (over(Figure::min), over(Figure::median));
     println!("  {name:<44} min {min:>+8.3}   median {median:>+8.3}   of {allowed} {unit}{times}: {verdict}");
 }
-
-/// A line of the verdict about a ratio that should be at least `wanted`, of the rounds' own ratios.
-pub(crate) fn judge_ratio(name: &str, ratio: &Figure, wanted: f64) {
-    let verdict = if ratio.median() >= wanted { "ok" } else { "MISSED" };
-    let (min, median) = (ratio.min(), ratio.median());
-    println!("  {name:<44} min {min:>8.2}   median {median:>8.2}   at least {wanted} times: {verdict}");
-}

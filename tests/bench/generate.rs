@@ -12,7 +12,7 @@ use nix::sys::time::TimeValLike;
 use tempfile::TempDir;
 
 use crate::RSA;
-use crate::figures::{Figure, judge_ratio};
+use crate::figures::Figure;
 use crate::support::components::{COMPONENTS, ECDSA};
 use crate::support::images::TEMPORARY;
 use crate::support::network::ADDRESS;
@@ -137,4 +137,11 @@ fn names(directory: &Path) -> BTreeSet<PathBuf> {
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+/// A line of the verdict about a ratio that should be at least `wanted`, of the rounds' own ratios.
+fn judge_ratio(name: &str, ratio: &Figure, wanted: f64) {
+    let verdict = if ratio.median() >= wanted { "ok" } else { "MISSED" };
+    let (min, median) = (ratio.min(), ratio.median());
+    println!("  {name:<44} min {min:>8.2}   median {median:>8.2}   at least {wanted} times: {verdict}");
 }
