@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// One line, with its end if it has one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     /// When it began, as it stands in the log; empty where the log is none of a container.
     time: Vec<u8>,
     text: Vec<u8>,
@@ -12,12 +12,12 @@ pub(super) struct Line {
 
 impl Line {
     /// Whether it began at that time or later. A line without a time counts as new.
-    pub(super) fn is_since(&self, since: Timestamp) -> bool {
+    pub fn is_since(&self, since: Timestamp) -> bool {
         let time = std::str::from_utf8(&self.time).ok().and_then(|time| time.parse::<Timestamp>().ok());
         time.is_none_or(|time| time >= since)
     }
 
-    pub(super) fn write(&self, timestamps: bool, to: &mut Vec<u8>) {
+    pub fn write(&self, timestamps: bool, to: &mut Vec<u8>) {
         if timestamps && !self.time.is_empty() {
             to.extend_from_slice(&self.time);
             to.push(b' ');
@@ -28,14 +28,14 @@ impl Line {
 
 /// Joins the parts of long lines, each stream's for itself.
 #[derive(Debug, Default)]
-pub(super) struct Joiner {
+pub struct Joiner {
     stdout: Line,
     stderr: Line,
 }
 
 impl Joiner {
     /// The line that this record ends, if it ends one. What is no record is a line as it is.
-    pub(super) fn push(&mut self, record: &[u8]) -> Option<Line> {
+    pub fn push(&mut self, record: &[u8]) -> Option<Line> {
         let Some([time, stream, tag, content]) = parts(record) else {
             return Some(Line { time: Vec::new(), text: record.to_vec() });
         };
@@ -52,7 +52,7 @@ impl Joiner {
     }
 
     /// What was written last without the end of a line.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = Line> {
+    pub fn rest(&mut self) -> impl Iterator<Item = Line> {
         let rest = [std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr)];
         rest.into_iter().filter(|line| !line.time.is_empty())
     }
