@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
+use super::manifests::busybox;
 use crate::support::components::ECDSA;
 use crate::support::node::Node;
+use crate::support::runner::Runner;
 use crate::support::{Run, picture};
 
 fn mode(path: &Path) -> u32 {
@@ -80,4 +82,69 @@ fn secrets(node: &Node) -> BTreeSet<String> {
         }
     }
     secrets
+}
+
+#[test]
+fn nothing_listens_but_what_the_documentation_says() {
+    let runner = Runner::new();
+    runner.put("idle.yaml", &busybox("idle", "exec sleep 1000", "", ""));
+    runner.ready("idle");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md")).unwrap();
+    let (_, listens) = page.split_once("## What listens\n").unwrap();
+    assert!(listens.contains("The program itself listens on no network port."));
+    // the registry of the test is no part of the node
+    let ports = runner.node.listeners();
+    assert_eq!(ports.lines().count(), 1, "{ports}");
+
+    // sockets in the file system: where the page says, and for root alone
+    let mut sockets = BTreeSet::new();
+    for path in walk(&runner.node.root) {
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+            // who may not write to a socket cannot connect to it
+            assert_eq!(mode(&path) & 0o022, 0, "{}", path.display());
+            let relative = path.strip_prefix(&runner.node.root).unwrap().to_str().unwrap().to_owned();
+            sockets.insert(relative);
+        }
+    }
+    assert!(sockets.remove("run/bootstrap/runner.sock"), "{sockets:?}");
+    assert!(listens.contains("`/run/bootstrap/runner.sock`") && listens.contains("`/run/bootstrap/pods`"));
+    assert!(sockets.iter().all(|path| path.starts_with("run/bootstrap/pods/")), "{sockets:?}");
+    assert_eq!(sockets.len(), 2, "a container's own, and the one that started it: {sockets:?}");
+    assert!(listens.contains("`notify.sock`"));
+}
+
+/// Every path below a directory, following no link.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let below = entries.flat_map(|entry| {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let inside = if is_directory { walk(&entry.path()) } else { Vec::new() };
+        inside.into_iter().chain([entry.path()]).collect::<Vec<_>>()
+    });
+    below.collect()
+}
+
+#[test]
+fn a_pod_reaches_the_runners_sockets_as_root_only() {
+    let runner = Runner::new();
+    let volume = "  volumes: [{name: run, hostPath: {path: /run/bootstrap}}]\n";
+    let mount = "    volumeMounts: [{name: run, mountPath: /host}]\n";
+    let script = "curl --silent --unix-socket /host/runner.sock http://runner/; echo curl $?; ls /host; echo end; \
+                  exec sleep 1000";
+    let pod = |name: &str, user: u32| {
+        let security = format!("    securityContext: {{runAsUser: {user}}}\n{mount}");
+        busybox(name, script, volume, &security).replace("busybox:1.28", "nginx:mainline")
+    };
+    runner.put("user.yaml", &pod("user", 1000));
+    let told = runner.logged("user", "end\n");
+    // curl's word for a connection that is refused
+    assert!(told.contains("curl 7\n") && !told.contains("runner.sock\n"), "{told}");
+    assert!(told.contains("Permission denied"), "{told}");
+    // without a volume there is nothing to reach
+    runner.put("none.yaml", &busybox("none", "ls /run/bootstrap; echo end; exec sleep 1000", "", ""));
+    assert!(runner.logged("none", "end\n").contains("No such file or directory"));
+    // who may write manifests may be root: a pod that mounts the directory as root gets there
+    runner.put("root.yaml", &pod("root", 0));
+    let told = runner.logged("root", "end\n");
+    assert!(!told.contains("curl 7\n") && told.contains("runner.sock\n"), "{told}");
 }
