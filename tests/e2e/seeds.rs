@@ -5,4 +5,5 @@ mod cluster;
 mod containers;
 mod control_plane;
 mod lifecycle;
+mod mirrors;
 mod sources;
