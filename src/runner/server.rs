@@ -10,15 +10,22 @@
 
 pub mod access;
 pub mod cache;
+pub mod channel;
 pub mod identity;
+mod logs;
+pub mod port_forward;
+mod process;
 pub mod query;
+pub mod remote;
 pub mod respond;
 pub mod review;
 pub mod route;
 pub mod serve;
 pub mod spdy;
 pub mod tls;
+pub mod upgrade;
 pub mod watched;
+pub mod websocket;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -26,6 +26,10 @@ pub fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> 
     answer
 }
 
+pub fn empty() -> UnsyncBoxBody<Bytes, Infallible> {
+    Full::default().boxed_unsync()
+}
+
 pub fn text(status: StatusCode, text: impl Into<String>) -> Answer {
     whole(status, TEXT, text.into())
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
-use tokio::sync::{mpsc, oneshot};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::{Credentials, Gate, Refusal, Reviewer};
 use super::identity::User;
+use super::logs;
 use super::query::Query;
 use super::respond::{self, Answer};
-use super::route::{Attributes, Route};
+use super::route::{Attributes, Route, Target};
 use crate::control::{self, Reply};
 use crate::error::{Context, Result};
 use crate::runner::pods::Ask;
-use crate::runner::runtime::Runtime;
+use crate::runner::runtime::{ContainerState, PodMetadata, PodSandbox, Runtime};
 use crate::runner::worker::Site;
 
 /// What every request is served with.
@@ -23,11 +26,13 @@ pub struct Server<R, V> {
     pub(super) site: Arc<Site<R>>,
     asks: mpsc::Sender<Ask>,
     gate: Gate<V>,
+    /// Logs that may still be read at the same time.
+    pub(super) readers: Arc<Semaphore>,
 }
 
 impl<R: Runtime, V: Reviewer> Server<R, V> {
     pub(crate) fn new(site: Arc<Site<R>>, asks: mpsc::Sender<Ask>, gate: Gate<V>) -> Self {
-        Server { site, asks, gate }
+        Server { site, asks, gate, readers: logs::readers() }
     }
 
     /// `certificate` is the user of the client's certificate, if it has shown one.
@@ -47,15 +52,57 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
         if !route.methods().contains(request.method()) {
             return respond::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
         }
-        let _query = Query::of(request.uri().query());
+        let query = Query::of(request.uri().query());
         match route {
             // the pods' owner answers: its loop goes round
             Route::Healthz => match self.status().await {
                 Ok(_) => respond::text(StatusCode::OK, "ok"),
                 Err(_) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, "syncloop: the runner is ending"),
             },
+            Route::Pods => self.pods(),
+            Route::RunningPods => self.running_pods().await,
+            Route::ContainerLogs(target) => self.logs(&target, &query).await,
+            Route::Exec(target) => self.exec(&target, &query, request).await,
+            Route::Attach(target) => self.attach(&target, &query, request).await,
+            Route::Run(target) => self.run_command(&target, &query).await,
+            Route::PortForward(target) => self.port_forward(&target, request).await,
             _ => respond::text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
+    }
+
+    /// The pods that are configured, as the API has them, and their status [8.11].
+    fn pods(&self) -> Answer {
+        let pods: Vec<_> = self.site.board.pods().values().filter_map(|pod| pod.object()).collect();
+        list(&pods)
+    }
+
+    /// What the runtime knows [8.11].
+    async fn running_pods(&self) -> Answer {
+        let (sandboxes, containers) =
+            match tokio::try_join!(self.site.runtime.list_pod_sandboxes(), self.site.runtime.list_containers()) {
+                Ok(found) => found,
+                Err(error) => return respond::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            };
+        let of = |sandbox: &PodSandbox| {
+            let running = containers
+                .iter()
+                .filter(|one| one.sandbox_id == sandbox.id && matches!(one.state, ContainerState::Running { .. }));
+            let running: Vec<_> = running
+                .map(|one| json!({ "name": one.config.name, "image": one.config.image, "resources": {} }))
+                .collect();
+            let PodMetadata { name, namespace, uid } = &sandbox.config.metadata;
+            let metadata = json!({ "name": name, "namespace": namespace, "uid": uid });
+            (!running.is_empty())
+                .then(|| json!({ "metadata": metadata, "spec": { "containers": running }, "status": {} }))
+        };
+        list(&sandboxes.iter().filter_map(of).collect::<Vec<_>>())
+    }
+
+    /// The pod that a path names: by its name, and where the path has one also by its UID [8.17].
+    pub(super) async fn pod(&self, target: &Target) -> Option<control::PodStatus> {
+        let pods = self.status().await.ok()?.pods;
+        let named = pods.into_iter().find(|pod| pod.name == target.pod && pod.namespace == target.namespace)?;
+        target.uid.as_ref().is_none_or(|uid| *uid == named.uid).then_some(named)
     }
 
     /// Every pod and container as it is now.
@@ -67,6 +114,11 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
             _ => anyhow::bail!("the runner answers something else than its status"),
         }
     }
+}
+
+fn list(items: &[impl Serialize]) -> Answer {
+    let list = json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items });
+    respond::whole(StatusCode::OK, respond::JSON, list.to_string())
 }
 
 /// RFC 6750, 2.1.
