@@ -15,6 +15,7 @@ use super::runtime::PodMetadata;
 use crate::error::{Context, Result};
 use crate::files;
 use crate::layout::{self, Layout};
+use lines::Joiner;
 
 /// The longest name of a file.
 const MAX_NAME: usize = 255;
@@ -25,6 +26,8 @@ const MAX_MESSAGE: u64 = 4096;
 /// Of a log that stands in for one.
 const MAX_LOG_MESSAGE: usize = 2048;
 const MAX_LOG_LINES: usize = 80;
+/// Of the end of a log that is read for them, in bytes.
+const MAX_LOG: u64 = MAX_LOG_LINES as u64 * 1024;
 
 /// Where tools that collect logs look for this container's [6.5].
 pub fn link_path(layout: &Layout, pod: &PodMetadata, container: &str, id: &str) -> PathBuf {
@@ -137,10 +140,15 @@ pub fn last_words(layout: &Layout, pod: &Pod, index: usize, attempt: u32, failed
     }
     let metadata = super::container::metadata(pod);
     let log = log_directory(layout, &metadata).join(&container.name).join(format!("{attempt}.log"));
-    let content = files::tail(&log, MAX_LOG_LINES as u64 * 1024).ok()?;
-    let lines: Vec<_> = content.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let last = &lines[lines.len().saturating_sub(MAX_LOG_LINES)..];
-    let words = end_of((last.join("\n") + "\n").as_bytes(), MAX_LOG_MESSAGE);
+    let content = files::tail(&log, MAX_LOG).ok()?;
+    // what was cut off is no record
+    let whole = if content.len() as u64 >= MAX_LOG { content.split_once('\n')?.1 } else { &content };
+    let mut joiner = Joiner::default();
+    let ended: Vec<_> = whole.split_inclusive('\n').filter_map(|record| joiner.push(record.as_bytes())).collect();
+    let lines: Vec<_> = ended.into_iter().chain(joiner.rest()).collect();
+    let mut text = Vec::new();
+    lines[lines.len().saturating_sub(MAX_LOG_LINES)..].iter().for_each(|line| line.write(false, &mut text));
+    let words = end_of(&text, MAX_LOG_MESSAGE);
     (words.trim() != "").then_some(words)
 }
 
@@ -194,6 +202,8 @@ mod tests {
             .unwrap();
         assert_eq!(last_words(&layout, &pod, 0, 0, true).as_deref(), Some("one\ntwo x\n"));
         assert_eq!(last_words(&layout, &pod, 0, 0, false), None);
+        fs::write(directory.join("0.log"), "2026-01-01T00:00:00Z stdout P bye\n").unwrap();
+        assert_eq!(last_words(&layout, &pod, 0, 0, true).as_deref(), Some("bye"));
         fs::write(termination_file(&layout, &pod.uid, "a", 0), format!("{}bye", "x".repeat(5000))).unwrap();
         let words = last_words(&layout, &pod, 0, 0, false).unwrap();
         assert!(words.len() as u64 == MAX_MESSAGE && words.ends_with("bye"));
