@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_numbers_are_the_kubelets() {
+    fn case_151_the_kernels_numbers_are_the_kubelets() {
         let node = testing::node();
         for (cpu, shares, quota) in [
             ((0, 0), 2, None),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oom_score_goes_by_class_and_request() {
+    fn case_151_the_oom_score_goes_by_class_and_request() {
         let node = testing::node();
         let score = |requirements, critical| {
             let mut pod = pod(&[requirements]);

@@ -77,7 +77,7 @@ fn check(pod: &Value, node_uid: &str) {
 }
 
 #[test]
-fn case_10_and_95_the_components_are_mirrored_and_the_node_is_alive() {
+fn case_10_95_the_components_are_mirrored_and_the_node_is_alive() {
     let node = Node::new();
     node.init().succeeds();
     let name = NODE;
@@ -134,7 +134,7 @@ fn uid_of_owner(object: &Value) -> &str {
 }
 
 #[test]
-fn case_1_to_5_and_160_a_mirror_follows_its_pod_and_the_pod_no_mirror() {
+fn case_1_2_3_4_5_160_a_mirror_follows_its_pod_and_the_pod_no_mirror() {
     let node = Node::new();
     node.init().succeeds();
     node.write_pod("web", 5, "");
@@ -192,7 +192,7 @@ fn case_9_a_restart_of_the_runner_is_not_seen_in_the_api() {
 }
 
 #[test]
-fn case_158_and_164_pods_start_and_stop_whatever_the_api_does() {
+fn case_158_pods_start_and_stop_whatever_the_api_does() {
     let node = Node::new();
     node.init().succeeds();
     eventually("etcd's mirror", || node.mirror("kube-system", "etcd").filter(is_running));

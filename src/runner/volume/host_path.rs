@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_accepts_its_own_and_makes_what_it_may() {
+    fn case_151_each_type_accepts_its_own_and_makes_what_it_may() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("file"), "").unwrap();

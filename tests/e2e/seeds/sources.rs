@@ -69,7 +69,7 @@ fn s12_pods_come_and_go_with_their_files() {
 }
 
 #[test]
-fn s13_files_that_begin_with_a_dot_are_ignored() {
+fn s13_case_152_files_that_begin_with_a_dot_are_ignored() {
     let runner = Runner::new();
     let (hidden, shown) = (runner.manifest(".static-web.yaml"), runner.manifest("static-web.yaml"));
     fs::write(&hidden, idle("static-web")).unwrap();
@@ -137,7 +137,7 @@ fn s26_the_directory_may_have_any_name() {
 }
 
 #[test]
-fn s7_a_static_pod_refers_to_no_object_of_the_api() {
+fn s7_case_161_a_static_pod_refers_to_no_object_of_the_api() {
     let runner = Runner::new();
     let volume = |source: &str| format!("  volumes: [{{name: v, {source}}}]\n");
     for (file, spec, container, resource) in [

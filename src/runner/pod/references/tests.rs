@@ -29,7 +29,7 @@ fn container(kind: &str, fields: &Value) -> Value {
 
 /// Case 142 of the reference: every place where a reference can stand, with the word for it [1.70].
 #[test]
-fn every_reference_has_its_word() {
+fn case_142_every_reference_has_its_word() {
     let named = json!({"name": "x"});
     let env = |source: Value| json!({"env": [{"name": "A", "valueFrom": source}]});
     let secret_key = env(json!({"secretKeyRef": {"name": "x", "key": "k", "optional": true}}));
@@ -91,7 +91,7 @@ fn every_reference_has_its_word() {
 
 /// They pass the checks by name; a volume then counts by its kind [1.71].
 #[test]
-fn references_without_a_name_do_not_count() {
+fn case_142_references_without_a_name_do_not_count() {
     let unnamed = json!({"name": ""});
     let env = |source: Value| json!({"env": [{"name": "A", "valueFrom": source}]});
     for (spec, expected) in [

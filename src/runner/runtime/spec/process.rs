@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_arguments_replace_the_images() {
+    fn case_131_commands_and_arguments_replace_the_images() {
         let cases = [
             ("", "", "/entry sub", "--flag", Some("/entry sub --flag")),
             ("", "a b", "/entry", "--flag", Some("/entry a b")),

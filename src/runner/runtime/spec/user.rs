@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn non_root_is_checked() {
+    fn case_125_non_root_is_checked() {
         let non_root = |run_as_user| SecurityContext { run_as_non_root: true, run_as_user, ..Default::default() };
         assert!(resolved("", non_root(None)).unwrap_err().ends_with("image will run as root"));
         assert!(resolved("etcd", non_root(None)).unwrap_err().contains("non-numeric user (etcd)"));

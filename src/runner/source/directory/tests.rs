@@ -60,7 +60,7 @@ impl Drop for Watched {
 }
 
 #[tokio::test]
-async fn files_come_change_and_go_with_events() {
+async fn case_138_files_come_change_and_go_with_events() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     fs::write(path("b.yaml"), manifest("b", "i:1")).unwrap();
@@ -115,7 +115,7 @@ async fn the_directory_may_come_late_go_and_come_again() {
 }
 
 #[tokio::test]
-async fn one_file_may_be_the_source() {
+async fn case_138_one_file_may_be_the_source() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pod.yaml");
     fs::write(&path, manifest("a", "i:1")).unwrap();
@@ -128,7 +128,7 @@ async fn one_file_may_be_the_source() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_broken_or_no_file_is_told() {
+async fn case_139_what_is_too_large_broken_or_no_file_is_told() {
     let directory = tempfile::tempdir().unwrap();
     File::create(directory.path().join("large")).unwrap().set_len(MAX_SIZE + 1).unwrap();
     symlink("nowhere", directory.path().join("link")).unwrap();

@@ -64,7 +64,7 @@ fn names(scan: &Scan) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_pod_or_a_list_is_read_and_an_unchanged_one_is_not() {
+async fn case_140_159_a_pod_or_a_list_is_read_and_an_unchanged_one_is_not() {
     let server = Server::start().await;
     let mut reader = server.reader(&["Metadata-Flavor: Google,X-A:1", "X-A:2"]);
     server.says("200 OK", "ETag: \"one\"\r\nLast-Modified: yesterday\r\n", &pod("a"));
@@ -89,7 +89,7 @@ async fn a_pod_or_a_list_is_read_and_an_unchanged_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_changes_nothing() {
+async fn case_140_159_what_is_no_list_changes_nothing() {
     let server = Server::start().await;
     let mut reader = server.reader(&[]);
     server.says("404 Not Found", "", &pod("a"));
