@@ -61,8 +61,11 @@ pub async fn run<R: Runtime>(site: Arc<Site<R>>, sandbox: String, pod: String, m
                 }
             }
             () = tokio::time::sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
-                let late = |_: &_, half: &mut Half| half.since + PAIRING <= Instant::now();
-                for (_, mut half) in halves.extract_if(.., late) {
+                let is_late = |half: &Half| half.since + PAIRING <= Instant::now();
+                let (late, left) = std::mem::take(&mut halves).into_iter().partition(|(_, half)| is_late(half));
+                halves = left;
+                let late: BTreeMap<_, Half> = late;
+                for mut half in late.into_values() {
                     half.stream.output.reset(Reset::Cancel).await;
                 }
             }

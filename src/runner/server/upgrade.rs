@@ -160,9 +160,9 @@ async fn opened(streams: &mut Streams, options: StreamOptions, protocol: &str) -
             }
         }
     }
-    let mut input = |kind| found.get(kind).is_some().then(|| found.remove(kind)).flatten();
-    let [stdin, resize, stdout, stderr] = ["stdin", "resize", "stdout", "stderr"].map(&mut input);
-    let error = input("error")?;
+    let mut taken = |kind| found.remove(kind);
+    let [stdin, resize, stdout, stderr] = ["stdin", "resize", "stdout", "stderr"].map(&mut taken);
+    let error = taken("error")?;
     Some(Channels {
         stdin: stdin.map(|stream| Input::Spdy(stream.input)),
         resize: resize.map(|stream| Input::Spdy(stream.input)),

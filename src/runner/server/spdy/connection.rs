@@ -254,7 +254,7 @@ impl Reader {
             }
             decoder.push(&buffer[..length]);
             loop {
-                let taken = match decoder.next() {
+                let taken = match decoder.frame() {
                     Ok(Some(frame)) => self.take(frame).await,
                     Ok(None) => break,
                     Err(broken) => Err(broken),
@@ -381,7 +381,7 @@ mod tests {
         /// `None` at the end.
         async fn next(&mut self) -> Option<Frame> {
             loop {
-                if let Some(frame) = self.decoder.next().unwrap() {
+                if let Some(frame) = self.decoder.frame().unwrap() {
                     return Some(frame);
                 }
                 let mut buffer = [0; 4096];
@@ -468,7 +468,7 @@ mod tests {
             let mut buffer = [0; 4096];
             let length = reading.read(&mut buffer).await.unwrap();
             decoder.push(&buffer[..length]);
-            while let Some(frame) = decoder.next().unwrap() {
+            while let Some(frame) = decoder.frame().unwrap() {
                 match frame {
                     Frame::Data { data, fin, .. } => {
                         got.extend_from_slice(&data);

@@ -76,7 +76,7 @@ impl Decoder {
     }
 
     /// The next frame, or `None` until more bytes have come.
-    pub fn next(&mut self) -> Result<Option<Frame>, Broken> {
+    pub fn frame(&mut self) -> Result<Option<Frame>, Broken> {
         if self.rest.is_none() {
             let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
             let (first, second) = halves(header);
@@ -153,7 +153,7 @@ fn settings(body: &[u8]) -> Option<Frame> {
         return None;
     }
     let value = |entry: &[u8]| Some((number(entry, 0)? & 0x00ff_ffff, number(entry, 4)?));
-    let found = entries.filter_map(value).filter(|(id, _)| *id == INITIAL_WINDOW).next_back();
+    let found = entries.filter_map(value).rfind(|(id, _)| *id == INITIAL_WINDOW);
     Some(found.map_or(Frame::Other, |(_, window)| Frame::InitialWindow(window)))
 }
 
@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     fn frames(decoder: &mut Decoder) -> Vec<Frame> {
-        std::iter::from_fn(|| decoder.next().unwrap()).collect()
+        std::iter::from_fn(|| decoder.frame().unwrap()).collect()
     }
 
     #[test]
@@ -269,7 +269,7 @@ pub(super) mod tests {
         let refused = |bytes: &[u8]| {
             let mut decoder = Decoder::default();
             decoder.push(bytes);
-            decoder.next().unwrap_err()
+            decoder.frame().unwrap_err()
         };
         assert_eq!(refused(&[0x80, 2, 0, 6, 0, 0, 0, 4]), Broken::Version(2));
         assert_eq!(refused(&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff]), Broken::TooLong(0x00ff_ffff));
