@@ -60,7 +60,7 @@ impl Machine {
         let output = program(&root).args(["images", "build", IMAGE, "--binary", "/bin/sleep"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let runner = program(&root)
-            .args(["runner", "--node-name=node", "--node-ip=127.0.0.1"])
+            .args(["runner", "--node-name=node", "--node-ip=127.0.0.1", "--port=0", "--max-pods=1000"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(root.join("runner.log")).unwrap())

@@ -10,7 +10,9 @@ use super::{Node, is_running, manifest};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_manifests_at_once_all_run_once() {
-    let node = Node::started().await;
+    let mut node = Node::new();
+    node.max_pods = 1000;
+    node.start().await;
     let names: Vec<_> = (0..1000).map(|number| format!("p{number:03}")).collect();
     for name in &names {
         node.write(&format!("{name}.yaml"), &manifest(name, "run"));

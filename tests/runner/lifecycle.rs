@@ -286,3 +286,17 @@ async fn case_9_70_a_restart_of_the_runner_changes_no_status() {
         node.pod("a-n1", |pod| pod.containers[0].restarts == 1 && is_well(pod)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_26_a_pod_whose_volume_never_comes_is_gone_with_its_manifest() {
+    let node = Node::started().await;
+    let volume = "  volumes: [{name: v, hostPath: {path: /nowhere/at/all, type: Directory}}]\n";
+    let mount = "    volumeMounts: [{name: v, mountPath: /v}]\n";
+    node.write("a.yaml", &manifest_with("a", "run", volume, mount));
+    node.pod("a-n1", |pod| pod.message.as_ref().is_some_and(|message| message.starts_with("FailedMount"))).await;
+    fs::remove_file(node.path("a.yaml")).unwrap();
+    while !node.status().await.pods.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(node.runtime.sandboxes().is_empty() && node.runtime.times("start a").is_empty());
+}

@@ -52,6 +52,7 @@ pub fn pod_status(
         has_sandbox: matches!(state.life, Life::Up(_) | Life::Stopping(_)),
         init: &init,
         regular: &regular,
+        gates: spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default(),
     };
     let conditions = conditions::at(&now, told.all(), before.and_then(|before| before.conditions.as_deref()));
     let ip = node.ip.to_string();

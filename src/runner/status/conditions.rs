@@ -18,6 +18,8 @@ pub(super) struct Conditions<'a> {
     /// Init containers and sidecars.
     pub(super) init: &'a [api::ContainerStatus],
     pub(super) regular: &'a [api::ContainerStatus],
+    /// Conditions that the pod asks for besides.
+    pub(super) gates: &'a [api::PodReadinessGate],
 }
 
 /// A condition without its time.
@@ -41,11 +43,23 @@ impl Conditions<'_> {
         vec![
             Told::new(OWNED[0], self.has_sandbox),
             self.initialized(),
-            // readiness gates are refused with the manifest
-            Told { kind: OWNED[2], ..containers.clone() },
+            self.ready(&containers),
             containers,
             Told::new(OWNED[4], true),
         ]
+    }
+
+    /// Nobody can give a static pod the conditions that its gates name: it never becomes ready [7.24].
+    fn ready(&self, containers: &Told) -> Told {
+        let told = Told { kind: OWNED[2], ..containers.clone() };
+        if !told.holds || self.gates.is_empty() {
+            return told;
+        }
+        let missing = |gate: &api::PodReadinessGate| {
+            format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type)
+        };
+        let message = self.gates.iter().map(missing).collect::<Vec<_>>().join(", ");
+        Told { holds: false, reason: Some("ReadinessGatesNotReady"), message: Some(message), ..told }
     }
 
     fn initialized(&self) -> Told {

@@ -143,6 +143,30 @@ fn case_147_the_conditions_are_the_kubelets() {
 }
 
 #[test]
+fn case_88_without_its_volumes_a_pod_has_no_sandbox_and_is_initialized_only_where_nothing_has_to() {
+    for (pod, initialized) in [(testing::pod("a"), "Initialized=True"), (large(), "Initialized=False")] {
+        let mut story = Story::of(pod);
+        let why = Why::new("FailedMount", "no such directory".to_owned());
+        let told = conditions(story.on(Event::SandboxFailed { generation: 1, why }));
+        assert_eq!(told[0], "PodReadyToStartContainers=False");
+        assert!(told[1].starts_with(initialized), "{told:?}");
+        assert_eq!(told[4], "PodScheduled=True");
+    }
+}
+
+#[test]
+fn a_gate_that_nobody_can_open_keeps_a_pod_from_being_ready() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  readinessGates: [{conditionType: x/y}]\n  \
+                containers: [{name: a, image: a}]\n";
+    let mut story = Story::of(pod::decode(text.as_bytes(), &Origin::File("/a.yaml".into()), "node").unwrap());
+    story.on(ready(1));
+    let told = conditions(story.all(runs(0, 0).into()));
+    let gate = "corresponding condition of pod readiness gate \"x/y\" does not exist.";
+    assert_eq!(told[2], format!("Ready=False ReadinessGatesNotReady: {gate}"));
+    assert_eq!(told[3], "ContainersReady=True");
+}
+
+#[test]
 fn what_has_ended_is_not_ready_because_it_has() {
     for (policy, code, phase, expected) in [
         (RestartPolicy::OnFailure, 0, "Succeeded", ["Initialized=True PodCompleted", "Ready=False PodCompleted"]),
