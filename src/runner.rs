@@ -148,7 +148,7 @@ where
     let directory = source::directory::watch(manifests.clone(), node_name.clone(), scan_sender.clone());
     let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
-    let api = server.map(|settings| server::run(settings, Arc::clone(&site), ask_sender.clone()));
+    let api = server.map(|settings| server::run(settings, manifests.clone(), Arc::clone(&site), ask_sender.clone()));
     let socket = control::serve(listener, ask_sender, open);
     let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));
     let mut helpers = tokio::task::JoinSet::new();

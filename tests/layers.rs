@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "runner/resources",
     "runner/logs/lines",
     "runner/server/cache",
+    "runner/server/configz",
     "runner/server/identity",
     "runner/server/query",
     "runner/server/route",

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod cache;
 pub mod channel;
+pub mod configz;
 pub mod identity;
 mod logs;
 pub mod port_forward;
@@ -74,7 +75,12 @@ pub struct Settings {
 }
 
 /// Serves until dropped.
-pub(super) async fn run<R: Runtime>(settings: Settings, site: Arc<Site<R>>, asks: mpsc::Sender<Ask>) {
+pub(super) async fn run<R: Runtime>(
+    settings: Settings,
+    manifests: PathBuf,
+    site: Arc<Site<R>>,
+    asks: mpsc::Sender<Ask>,
+) {
     let (layout, node) = (&site.layout, &site.node);
     let (own_certificate, own_key) = layout.serving_certificate();
     let is_own = settings.certificate.is_none();
@@ -85,7 +91,8 @@ pub(super) async fn run<R: Runtime>(settings: Settings, site: Arc<Site<R>>, asks
         return tracing::error!("the API of this node is not served: {}", chain_of(&error));
     }
     let reviewer = ApiReviewer::new(layout.kubelet_kubeconfig(), node.name.clone());
-    let server = Arc::new(Server::new(site, asks, Gate::new(reviewer)));
+    let shown = configz::document(&settings, &files, node, &manifests, site.longest_backoff);
+    let server = Arc::new(Server::new(Arc::clone(&site), asks, Gate::new(reviewer), shown));
     let listener = listen(&settings).await;
     accept(listener, Arc::new(Tls::new(files)), server).await;
 }

@@ -16,9 +16,9 @@ use super::route::Attributes;
 use crate::error::{Result, chain_of};
 
 /// How long an answer is believed [8.3, 8.4].
-const TOKEN: Duration = Duration::from_secs(120);
-const ALLOWED: Duration = Duration::from_secs(300);
-const DENIED: Duration = Duration::from_secs(30);
+pub const TOKEN: Duration = Duration::from_secs(120);
+pub const ALLOWED: Duration = Duration::from_secs(300);
+pub const DENIED: Duration = Duration::from_secs(30);
 
 /// The API server, asked about others.
 pub trait Reviewer: Send + Sync + 'static {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::spdy::connection::{Stream, Streams};
+use super::spdy::connection::{Input, Output, Stream, Streams};
 use super::spdy::frame::Reset;
 use crate::error::chain_of;
 use crate::runner::runtime::{Runtime, RuntimeError};
@@ -61,10 +61,9 @@ pub async fn run<R: Runtime>(site: Arc<Site<R>>, sandbox: String, pod: String, m
                 }
             }
             () = tokio::time::sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
-                let is_late = |half: &Half| half.since + PAIRING <= Instant::now();
-                let (late, left) = std::mem::take(&mut halves).into_iter().partition(|(_, half)| is_late(half));
-                halves = left;
-                let late: BTreeMap<_, Half> = late;
+                let now = Instant::now();
+                let (late, waiting) = halves.into_iter().partition::<BTreeMap<_, _>, _>(|(_, half)| half.since + PAIRING <= now);
+                halves = waiting;
                 for mut half in late.into_values() {
                     half.stream.output.reset(Reset::Cancel).await;
                 }
@@ -82,28 +81,28 @@ async fn forward<R: Runtime>(
     data: Stream,
     mut error: Stream,
 ) {
+    let Stream { input, output: mut data, .. } = data;
     let carried = match site.runtime.port_forward(&sandbox, port).await {
-        Ok(connection) => carry(connection, data).await.map_err(|error| error.to_string()),
-        Err(error) => {
-            drop(data);
-            Err(words(error))
-        }
+        Ok(connection) => carry(connection, input, &mut data).await.map_err(|error| error.to_string()),
+        Err(error) => Err(words(error)),
     };
+    // the client may be gone
     if let Err(words) = carried {
-        // the client may be gone
         let _ = error.output.write(format!("error forwarding port {port} to pod {pod}: {words}").as_bytes()).await;
     }
+    // it waits for the ends of both, whatever has happened
     let _ = error.output.finish().await;
+    let _ = data.finish().await;
 }
 
 fn words(error: RuntimeError) -> String {
     chain_of(&anyhow::Error::from(error))
 }
 
-async fn carry(connection: std::net::TcpStream, data: Stream) -> std::io::Result<()> {
+/// Until the pod has said everything.
+async fn carry(connection: std::net::TcpStream, mut input: Input, output: &mut Output) -> std::io::Result<()> {
     connection.set_nonblocking(true)?;
     let (mut from, mut to) = TcpStream::from_std(connection)?.into_split();
-    let Stream { mut input, mut output, .. } = data;
     let upwards = async {
         while let Some(data) = input.next().await {
             to.write_all(&data).await?;
@@ -118,8 +117,6 @@ async fn carry(connection: std::net::TcpStream, data: Stream) -> std::io::Result
                 break;
             }
         }
-        // the client may be gone
-        let _ = output.finish().await;
         Ok(())
     };
     // a pod that has said everything is not listened to any more

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::{Credentials, Gate, Refusal, Reviewer};
@@ -26,13 +26,15 @@ pub struct Server<R, V> {
     pub(super) site: Arc<Site<R>>,
     asks: mpsc::Sender<Ask>,
     gate: Gate<V>,
+    /// `/configz`.
+    shown: Value,
     /// Logs that may still be read at the same time.
     pub(super) readers: Arc<Semaphore>,
 }
 
 impl<R: Runtime, V: Reviewer> Server<R, V> {
-    pub(crate) fn new(site: Arc<Site<R>>, asks: mpsc::Sender<Ask>, gate: Gate<V>) -> Self {
-        Server { site, asks, gate, readers: logs::readers() }
+    pub(crate) fn new(site: Arc<Site<R>>, asks: mpsc::Sender<Ask>, gate: Gate<V>, shown: Value) -> Self {
+        Server { site, asks, gate, shown, readers: logs::readers() }
     }
 
     /// `certificate` is the user of the client's certificate, if it has shown one.
@@ -60,6 +62,7 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
                 Err(_) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, "syncloop: the runner is ending"),
             },
             Route::Pods => self.pods(),
+            Route::Configz => respond::whole(StatusCode::OK, respond::JSON, self.shown.to_string()),
             Route::RunningPods => self.running_pods().await,
             Route::ContainerLogs(target) => self.logs(&target, &query).await,
             Route::Exec(target) => self.exec(&target, &query, request).await,

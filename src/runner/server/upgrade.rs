@@ -160,9 +160,8 @@ async fn opened(streams: &mut Streams, options: StreamOptions, protocol: &str) -
             }
         }
     }
-    let mut taken = |kind| found.remove(kind);
-    let [stdin, resize, stdout, stderr] = ["stdin", "resize", "stdout", "stderr"].map(&mut taken);
-    let error = taken("error")?;
+    let [stdin, resize, stdout, stderr] = ["stdin", "resize", "stdout", "stderr"].map(|kind| found.remove(kind));
+    let error = found.remove("error")?;
     Some(Channels {
         stdin: stdin.map(|stream| Input::Spdy(stream.input)),
         resize: resize.map(|stream| Input::Spdy(stream.input)),
