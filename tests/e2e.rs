@@ -23,3 +23,4 @@ mod reset;
 mod rootless;
 mod security;
 mod seeds;
+mod server;

@@ -14,7 +14,7 @@ const NODE: &str = "node";
 
 impl Node {
     /// An object of the API, if it is there.
-    fn object(&self, arguments: &[&str]) -> Option<Value> {
+    pub(super) fn object(&self, arguments: &[&str]) -> Option<Value> {
         let got = self.kubectl(&[&["get", "--output=json"], arguments].concat());
         (got.code == 0).then(|| serde_json::from_str(&got.stdout).unwrap())
     }
@@ -25,7 +25,7 @@ impl Node {
 
     /// The mirror once it is as told.
     #[track_caller]
-    fn mirror_when(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn mirror_when(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("the mirror of {name}"), || self.mirror("default", name).filter(|pod| holds(pod)))
     }
 
@@ -43,7 +43,7 @@ impl Node {
         fs::rename(hidden, self.path(&format!("etc/kubernetes/manifests/{name}.yaml"))).unwrap();
     }
 
-    fn remove_pod(&self, name: &str) {
+    pub(super) fn remove_pod(&self, name: &str) {
         fs::remove_file(self.path(&format!("etc/kubernetes/manifests/{name}.yaml"))).unwrap();
     }
 
@@ -58,7 +58,7 @@ fn uid(pod: &Value) -> &str {
     pod["metadata"]["uid"].as_str().unwrap()
 }
 
-fn is_running(pod: &Value) -> bool {
+pub(super) fn is_running(pod: &Value) -> bool {
     let statuses = pod["status"]["containerStatuses"].as_array();
     let runs = |status: &Value| status["state"].get("running").is_some();
     pod["status"]["phase"] == "Running" && statuses.is_some_and(|statuses| statuses.iter().all(runs))

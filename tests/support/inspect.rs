@@ -50,13 +50,18 @@ impl Node {
 
     /// As the cluster's administrator.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Run {
+        Run::of(self.kubectl_command(arguments))
+    }
+
+    /// As the cluster's administrator, ready to be started.
+    pub(crate) fn kubectl_command(&self, arguments: &[&str]) -> Command {
         let own = COMPONENTS.binary("kubectl");
         let mut command = self.other(if own.exists() { &own } else { "kubectl".as_ref() });
         command
             .arg(format!("--kubeconfig={}", self.path("etc/kubernetes/admin.conf").display()))
             .arg(format!("--cache-dir={}", self.directory.path().join("kubectl").display()))
             .args(arguments);
-        Run::of(command)
+        command
     }
 
     /// The standard output of a kubectl that succeeds.
