@@ -237,6 +237,33 @@ async fn a_shim_whose_state_is_removed_ends_with_its_container() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shim_of_an_ended_container_ends_with_its_state() {
+    let mut case = Case::new().await;
+    let container = case.run("exit 3").await;
+    assert_eq!(case.wait(&container).await.code, 3);
+    let shim = PidFd::open(case.shim_of(&container)).unwrap();
+    assert!(!shim.wait(Some(Duration::from_millis(100))).unwrap(), "it can still be asked");
+    fs::remove_dir_all(case.layout.run_pods().join(&container.sandbox_id)).unwrap();
+    assert!(shim.wait(Some(Duration::from_secs(30))).unwrap());
+    case.reopen().await;
+    assert_eq!(case.runtime.list_containers().await.unwrap(), []);
+    case.finish().await;
+}
+
+/// A user has 128 of them by default: they would limit the node's containers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_takes_no_inotify_instance() {
+    let case = Case::new().await;
+    let container = case.run("echo ready; sleep 600").await;
+    case.until_logged(&container, "ready").await;
+    let opened = fs::read_dir(format!("/proc/{}/fd", case.shim_of(&container))).unwrap();
+    let opened: Vec<_> = opened.filter_map(|file| fs::read_link(file.unwrap().path()).ok()).collect();
+    assert!(opened.iter().any(|file| file.ends_with("anon_inode:[eventpoll]")), "{opened:?}");
+    assert!(!opened.iter().any(|file| file.to_string_lossy().contains("inotify")), "{opened:?}");
+    case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn state_of_an_earlier_boot_is_removed() {
     let mut case = Case::new().await;
     let container = case.run("exit 0").await;

@@ -21,7 +21,6 @@ use jiff::Timestamp;
 use libcontainer::container::Container;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -48,11 +47,14 @@ const INIT: u64 = 2;
 const STATUS: u64 = 3;
 const OUTPUT: u64 = 4;
 const TERMINAL: u64 = 6;
-const RECORD: u64 = 8;
 const CONNECTIONS: u64 = 16;
 
 /// How long what is left of a container may take to die before its end is recorded all the same.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the shim of an ended container looks whether somebody has removed its state without asking. A watch would
+/// tell at once, but each takes one of the few inotify instances that a user may have (128 by default).
+const FORGOTTEN_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Server {
     container: ContainerRecord,
@@ -72,9 +74,6 @@ pub(super) struct Server {
     waiters: Vec<UnixStream>,
     /// Who asked for the deletion.
     deleter: Option<UnixStream>,
-    /// Tells of the end of the container's record: somebody has removed the state without asking.
-    record: Inotify,
-    is_forgotten: bool,
     epoll: Epoll,
     children: SignalFd,
     listener: UnixListener,
@@ -97,14 +96,11 @@ impl Server {
         children.add(Signal::SIGCHLD);
         let children = SignalFd::with_flags(&children, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         listener.set_nonblocking(true)?;
-        let record = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        record.add_watch(record::CONTAINER, AddWatchFlags::IN_DELETE_SELF)?;
         let init = process.init.open().context("cannot watch the container's first process")?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let add = |fd: std::os::fd::BorrowedFd<'_>, flags, token| epoll.add(fd, EpollEvent::new(flags, token));
         add(listener.as_fd(), EpollFlags::EPOLLIN, LISTENER)?;
         add(children.as_fd(), EpollFlags::EPOLLIN, CHILDREN)?;
-        add(record.as_fd(), EpollFlags::EPOLLIN, RECORD)?;
         if let (Origin::Adopt, Some(init)) = (origin, &init) {
             add(init.as_fd(), EpollFlags::EPOLLIN, INIT)?;
         }
@@ -129,8 +125,6 @@ impl Server {
             starter: None,
             waiters: Vec::new(),
             deleter: None,
-            record,
-            is_forgotten: false,
             epoll,
             children,
             listener,
@@ -158,10 +152,6 @@ impl Server {
                     CHILDREN => self.reap()?,
                     INIT => self.adopted_ended()?,
                     STATUS => self.executed()?,
-                    RECORD => {
-                        let _ = self.record.read_events();
-                        self.is_forgotten = true;
-                    }
                     TERMINAL => self.output.mark_terminal_ready(),
                     token if token < CONNECTIONS => self.output.mark_ready((token - OUTPUT) as usize),
                     token => self.received(token)?,
@@ -175,7 +165,7 @@ impl Server {
                 return Ok(());
             }
             // nobody can ask for it any more
-            if self.is_forgotten {
+            if is_forgotten() {
                 return Ok(());
             }
         }
@@ -185,7 +175,8 @@ impl Server {
         if self.output.is_ready() {
             return EpollTimeout::ZERO;
         }
-        match self.output.deadline() {
+        let look = self.exit.as_ref().map(|_| Instant::now() + FORGOTTEN_INTERVAL);
+        match self.output.deadline().into_iter().chain(look).min() {
             None => EpollTimeout::NONE,
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now()).as_millis() as u64 + 1;
@@ -408,7 +399,7 @@ impl Server {
         } else if !matches!(is_empty, Ok(true)) {
             exit.message = Some("some of its processes could not be killed".to_owned());
         }
-        if !self.is_forgotten {
+        if !is_forgotten() {
             record::store(record::EXIT, &exit)?;
         }
         self.output.attached.end(exit.code);
@@ -419,6 +410,11 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Whether the container's record is gone from the shim's working directory: nobody can ask for the container any more.
+fn is_forgotten() -> bool {
+    matches!(Path::new(record::CONTAINER).try_exists(), Ok(false))
 }
 
 fn exit_of(status: Option<i32>, oom_kills: u64) -> Exit {
