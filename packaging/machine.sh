@@ -49,8 +49,8 @@ require() {
 	install "$@"
 }
 
-# unpack PACKAGE: makes sure of the program of the same name, without installing the package: to install a service
-# is to start it.
+# unpack PACKAGE: makes sure of the program of the same name, or of what else is in the package, without installing it:
+# to install a service is to start it.
 unpack() {
 	local tools=$cache/tools/$1
 	! command -v "$1" >/dev/null || return 0

@@ -141,6 +141,11 @@ impl Layout {
         (self.serving().join("kubelet.crt"), self.serving().join("kubelet.key"))
     }
 
+    /// What CNI plugins have made for sandboxes. They keep their own state over a boot.
+    pub fn cni_attachments(&self) -> PathBuf {
+        self.state().join("cni")
+    }
+
     /// What this instance made, for `reset`.
     pub fn journal(&self) -> PathBuf {
         self.state().join("journal")

@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "runner/container",
     "runner/dns",
     "runner/hostname",
+    "runner/net/cni/configuration",
     "runner/net/nftables",
     "runner/net/ruleset",
     "runner/env",

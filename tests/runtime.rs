@@ -3,6 +3,7 @@
 //! Needs root, a Linux kernel with overlayfs and control groups, and a static busybox.
 
 mod case;
+mod cni;
 mod confinement;
 mod image_volumes;
 mod lifecycle;

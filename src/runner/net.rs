@@ -6,10 +6,13 @@
 //!                          ▲ ports of the node, by the packet filter
 //! ```
 //!
+//! Where the node has a CNI configuration, its plugins make all this instead.
+//!
 //! Blocking, and in the network namespace of the calling thread. What there is follows from which sandboxes there are:
 //! every change writes all rules anew, and with the last sandbox the bridge goes.
 
 mod address;
+mod cni;
 mod nftables;
 mod ruleset;
 
@@ -22,6 +25,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ipnet::Ipv4Net;
 
 use self::address::Addresses;
+use self::cni::Plugins;
 use super::runtime::{PodSandbox, PodSandboxConfig, PortMapping};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
@@ -40,6 +44,7 @@ pub struct Network {
     table: String,
     subnet: Ipv4Net,
     addresses: Addresses,
+    plugins: Plugins,
     attached: Mutex<BTreeMap<String, Attached>>,
 }
 
@@ -61,12 +66,16 @@ impl Network {
             table: instance,
             addresses: Addresses::new(directory.join("addresses")),
             directory,
+            plugins: Plugins::new(layout),
             attached: Mutex::default(),
         }
     }
 
     /// Gives the network namespace at `namespace` its interfaces; returns the sandbox's addresses.
     pub fn attach(&self, id: &str, config: &PodSandboxConfig, namespace: &Path) -> Result<Vec<IpAddr>> {
+        if let Some(configuration) = self.plugins.configuration()? {
+            return self.plugins.add(id, config, namespace, configuration);
+        }
         let mut attached = self.attached();
         let pod = format!("{}/{}", config.metadata.namespace, config.metadata.name);
         if let Some((port, other)) = taken_port(&attached, &config.port_mappings) {
@@ -91,6 +100,7 @@ impl Network {
 
     /// Takes away whatever the sandbox has of the network; nothing is no error.
     pub fn detach(&self, id: &str) -> Result<()> {
+        self.plugins.delete(id)?;
         let mut attached = self.attached();
         if !attached.contains_key(id) && !self.directory.exists() {
             return Ok(());
@@ -100,11 +110,12 @@ impl Network {
 
     /// Takes over what an earlier runner has made for these sandboxes, and takes the rest away.
     pub fn restore<'a>(&self, sandboxes: impl Iterator<Item = &'a PodSandbox>) -> Result<()> {
+        let sandboxes: BTreeMap<_, _> = sandboxes.map(|sandbox| (sandbox.id.as_str(), sandbox)).collect();
+        let deleted = self.plugins.delete_unless(|id| sandboxes.contains_key(id));
         let mut attached = self.attached();
         if !self.directory.exists() {
-            return Ok(());
+            return deleted;
         }
-        let sandboxes: BTreeMap<_, _> = sandboxes.map(|sandbox| (sandbox.id.as_str(), sandbox)).collect();
         self.addresses.keep(|owner| sandboxes.contains_key(owner))?;
         for (ip, owner) in self.addresses.all()? {
             if let Some(PodSandbox { config, .. }) = sandboxes.get(owner.as_str()) {
@@ -112,18 +123,19 @@ impl Network {
                 attached.insert(owner, Attached { pod, ip, ports: config.port_mappings.clone() });
             }
         }
-        self.settle(&attached)
+        self.settle(&attached).and(deleted)
     }
 
-    /// Takes everything away; the sandboxes are gone.
+    /// Takes everything away; nobody needs the network any more.
     pub fn tear_down(&self) -> Result<()> {
+        let deleted = self.plugins.delete_unless(|_| false);
         let mut attached = self.attached();
         if !self.directory.exists() {
-            return Ok(());
+            return deleted;
         }
         attached.clear();
         self.addresses.keep(|_| false)?;
-        self.settle(&attached)
+        self.settle(&attached).and(deleted)
     }
 
     fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Attached>> {

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When a runner is running, or when the state cannot be read at all.
 pub async fn remove_leftovers(layout: &Layout, waves: &[&[&str]]) -> Result<Vec<Leftover>> {
-    if !layout.run().exists() {
+    if !layout.run().exists() && !layout.cni_attachments().exists() {
         return Ok(Vec::new());
     }
     let records = record::read_all(layout);

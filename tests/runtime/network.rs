@@ -38,7 +38,7 @@ async fn run(case: &Case, sandbox: &PodSandbox, script: &str) -> Container {
 }
 
 /// What `script` prints in a container of its own.
-async fn output(case: &Case, sandbox: &PodSandbox, script: &str) -> String {
+pub(super) async fn output(case: &Case, sandbox: &PodSandbox, script: &str) -> String {
     let container = run(case, sandbox, script).await;
     let exit = case.wait(&container).await;
     let text = case.text(&container);
@@ -140,7 +140,7 @@ async fn what_is_shared_goes_with_the_sandbox() {
 }
 
 /// Runs `test` where nothing reaches the machine's own network.
-fn in_a_network<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+pub(super) fn in_a_network<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     let network = Network::new();
     network.enter();
     // its threads are born in the network
@@ -148,7 +148,7 @@ fn in_a_network<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     runtime.block_on(test());
 }
 
-async fn own_network(case: &Case, uid: &str, change: impl FnOnce(&mut PodSandboxConfig)) -> PodSandbox {
+pub(super) async fn own_network(case: &Case, uid: &str, change: impl FnOnce(&mut PodSandboxConfig)) -> PodSandbox {
     sandbox(case, uid, |config| {
         config.namespaces.host_network = false;
         config.hostname = format!("pod-{uid}");
@@ -162,7 +162,7 @@ fn port(host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping 
 }
 
 /// A server that says `words` to whoever connects.
-async fn serve(case: &Case, sandbox: &PodSandbox, port: u16, words: &str) -> Container {
+pub(super) async fn serve(case: &Case, sandbox: &PodSandbox, port: u16, words: &str) -> Container {
     let script = format!("mkdir /data/www; echo {words} > /data/www/x; httpd -f -p {port} -h /data/www");
     let server = run(case, sandbox, &script).await;
     let listening = format!("while ! wget -q -O - http://127.0.0.1:{port}/x; do sleep 0.1; done");
@@ -171,7 +171,7 @@ async fn serve(case: &Case, sandbox: &PodSandbox, port: u16, words: &str) -> Con
 }
 
 /// What a server at this address says; the error otherwise.
-fn ask(address: &str) -> Result<String, std::io::Error> {
+pub(super) fn ask(address: &str) -> Result<String, std::io::Error> {
     let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(b"GET /x HTTP/1.0\r\n\r\n")?;
@@ -181,7 +181,7 @@ fn ask(address: &str) -> Result<String, std::io::Error> {
 }
 
 /// The interfaces of pods in this network.
-fn interfaces() -> Vec<String> {
+pub(super) fn interfaces() -> Vec<String> {
     let links = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
     let names = links.lines().skip(2).filter_map(|line| line.split(':').next()).map(|name| name.trim().to_owned());
     names.filter(|name| name.starts_with("veth") || name.starts_with("boot")).collect()

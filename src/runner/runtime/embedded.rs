@@ -152,8 +152,10 @@ impl Embedded {
 /// Removes everything of an instance whose runner has ended: processes, mounts, cgroups, state. Goes on where something
 /// resists and returns what is left.
 pub fn tear_down(layout: &Layout) -> Result<Vec<Leftover>> {
+    // CNI plugins want the namespaces that they have furnished
+    let network = Network::new(layout, None).tear_down();
     let mut leftovers = clean::tear_down(&Places::new(layout))?;
-    if let Err(error) = Network::new(layout, None).tear_down() {
+    if let Err(error) = network {
         leftovers.push(Leftover { path: layout.run_network(), reason: chain_of(&error) });
     }
     Ok(leftovers)
