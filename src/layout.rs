@@ -171,6 +171,11 @@ impl Layout {
         self.run().join("runner.sock")
     }
 
+    /// The CRI's socket, root's alone.
+    pub fn cri_socket(&self) -> PathBuf {
+        self.run().join("cri.sock")
+    }
+
     /// Held by the one runner of this instance.
     pub fn runner_lock(&self) -> PathBuf {
         self.run().join("runner.lock")

@@ -13,6 +13,7 @@ pub mod admission;
 mod api;
 pub mod container;
 pub mod control;
+pub mod cri;
 pub mod dns;
 pub mod env;
 pub mod event;

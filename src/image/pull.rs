@@ -20,7 +20,7 @@ use super::manifest::{self, Configuration, Descriptor, Manifest, Platform};
 use super::policy::PullPolicy;
 use super::reference::Reference;
 use super::registry::connection::{Clients, Connection};
-use super::registry::credentials::Credentials;
+use super::registry::credentials::{Credential, Credentials};
 use super::registry::settings::Registries;
 use super::registry::source::Source;
 use super::staging::{Draft, Layer, Staging, UnpackedLayer};
@@ -99,6 +99,17 @@ impl Puller {
 
     /// The image, pulled if the policy wants it. Cancel-safe: whatever was begun is cleared away.
     pub async fn ensure(&self, reference: &Reference, policy: PullPolicy, progress: &dyn Progress) -> Result<Image> {
+        self.ensure_as(reference, policy, None, progress).await
+    }
+
+    /// `credential` is for the image's own registry, before any that the user has; no mirror sees it.
+    pub async fn ensure_as(
+        &self,
+        reference: &Reference,
+        policy: PullPolicy,
+        credential: Option<&Credential>,
+        progress: &dyn Progress,
+    ) -> Result<Image> {
         let present = || self.store.get(reference);
         match policy {
             PullPolicy::Always => {}
@@ -122,7 +133,8 @@ impl Puller {
         {
             return Ok(image);
         }
-        let source = self.source(reference).await.with_context(|| format!("cannot pull image `{reference}`"))?;
+        let source =
+            self.source(reference, credential).await.with_context(|| format!("cannot pull image `{reference}`"))?;
         // a wrong image in a registry is no mistake of whoever asked for it
         let pulled = self.pull(reference, source, progress).await;
         pulled.map_err(|error| {
@@ -212,7 +224,7 @@ impl Puller {
         Ok(image.filter(|image| image.repo_digest.as_ref() == Some(&expected)))
     }
 
-    async fn source(&self, reference: &Reference) -> Result<Source> {
+    async fn source(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Source> {
         let clients = match self.clients.get() {
             Some(clients) => clients.clone(),
             None => {
@@ -222,12 +234,18 @@ impl Puller {
             }
         };
         let (endpoints, credentials) = (self.registries.endpoints(reference), self.credentials.clone());
+        let own = credential.cloned();
         blocking(move || {
-            let connect = |endpoint| {
-                let credential = credentials.find(&endpoint)?;
+            // the registry itself comes last
+            let registry = endpoints.len().saturating_sub(1);
+            let connect = |(index, endpoint)| {
+                let credential = match &own {
+                    Some(own) if index == registry => Some(own.clone()),
+                    _ => credentials.find(&endpoint)?,
+                };
                 Ok(Connection::new(&clients, endpoint, credential))
             };
-            Ok(Source::new(endpoints.into_iter().map(connect).collect::<Result<_>>()?))
+            Ok(Source::new(endpoints.into_iter().enumerate().map(connect).collect::<Result<_>>()?))
         })
         .await
     }

@@ -117,6 +117,18 @@ impl Store {
         Ok(removed)
     }
 
+    /// Bytes of all unpacked layers' files, each layer counted once.
+    pub fn layers_size(&self) -> Result<u64> {
+        let directory = self.directory.join("layers");
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            read => read.with_context(|| format!("cannot read `{}`", directory.display()))?,
+        };
+        // a layer that is gone meanwhile takes nothing
+        let sizes = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("size")).ok());
+        Ok(sizes.filter_map(|size| size.trim().parse::<u64>().ok()).sum())
+    }
+
     fn image(&self, reference: Reference, entry: &Entry) -> Result<Option<Image>> {
         let path = self.blob(&entry.id);
         let Some(content) = files::read_if_exists(&path)? else { return Ok(None) };
@@ -204,7 +216,7 @@ impl Store {
         self.directory.join("index.json")
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 

@@ -4,13 +4,16 @@
 //! relative to the root of every hierarchy: the same in all of them.
 
 mod limits;
+mod usage;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use limits::Duty;
 pub use limits::Limits;
+pub use usage::Usage;
 
 use super::mount::{MountPoint, mounts};
 use super::pidfd::PidFd;
@@ -179,9 +182,12 @@ impl Cgroup<'_> {
                 file.exists().then_some(file)
             });
             match found {
+                Some(file) if setting.duty == Duty::Attempt => {
+                    let _ = fs::write(&file, &setting.value);
+                }
                 Some(file) => fs::write(&file, &setting.value)
                     .with_context(|| format!("cannot write `{}` to `{}`", setting.value, file.display()))?,
-                None if setting.is_optional => {}
+                None if setting.duty != Duty::Needed => {}
                 None => missing
                     .push(format!("this machine cannot limit {}: no cgroup file `{}`", setting.what, setting.file)),
             }
@@ -403,6 +409,9 @@ mod tests {
         cgroup.create().unwrap();
         let limits = Limits { cpu_shares: Some(512), memory: Some(64 << 20), pids: Some(50), ..Limits::default() };
         assert_eq!(cgroup.limit(&limits).unwrap(), Vec::<String>::new());
+        for memory in [256 << 20, 32 << 20, 64 << 20] {
+            assert_eq!(cgroup.limit(&Limits { memory: Some(memory), ..limits.clone() }).unwrap(), Vec::<String>::new());
+        }
         let mut child = Command::new("sh").args(["-c", "sleep 60 & sleep 60 & wait"]).spawn().unwrap();
         cgroup.join(child.id()).unwrap();
         assert!(parent.processes().contains(&child.id()));

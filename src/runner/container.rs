@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cri::convert::OWNER;
 use super::env::{self, Files};
 use super::hostname;
 use super::node::Node;
@@ -59,6 +60,8 @@ pub fn sandbox(
 ) -> Result<PodSandboxConfig, String> {
     let metadata = metadata(pod);
     let mut annotations = pod.annotations.clone();
+    // no manifest gives its pod away
+    annotations.remove(OWNER);
     annotations.insert("kubernetes.io/config.seen".to_owned(), seen.to_string());
     annotations.insert(REVISION.to_owned(), pod.revision.clone());
     Ok(PodSandboxConfig {

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
@@ -27,11 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Listens anew, over whatever a runner before this one has left; whoever calls holds the runner's lock.
 pub fn bind_socket(layout: &Layout) -> Result<UnixListener> {
-    let path = layout.control_socket();
     files::make_directory(&layout.run(), layout::PRIVATE_DIRECTORY)?;
-    files::remove_file(&path)?;
+    listen_at(&layout.control_socket())
+}
+
+/// Who may talk: root, and the user that the runner itself is.
+pub(super) fn is_allowed(user: u32) -> bool {
+    user == 0 || user == nix::unistd::geteuid().as_raw()
+}
+
+/// A socket for this user alone.
+pub(super) fn listen_at(path: &Path) -> Result<UnixListener> {
+    files::remove_file(path)?;
     let listen = || -> Result<UnixListener> {
-        let address = Address::of(&path)?;
+        let address = Address::of(path)?;
         let socket =
             socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
         // the mode of the file that bind makes is the socket's own: there is no moment at which it is wider
@@ -67,7 +77,7 @@ pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Ask>, open: mpsc::
 async fn converse(stream: UnixStream, asks: mpsc::Sender<Ask>) -> Result<()> {
     let peer = stream.peer_cred()?.uid();
     let (reading, mut writing) = stream.into_split();
-    let reply = if peer != 0 && peer != nix::unistd::geteuid().as_raw() {
+    let reply = if !is_allowed(peer) {
         Reply::Error { message: format!("user {peer} may not control the runner") }
     } else {
         let mut line = String::new();

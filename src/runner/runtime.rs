@@ -22,6 +22,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::image::registry::credentials::Credential;
+
 /// Why the runtime could not do something; the runner turns these into the kubelet's reasons.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -375,6 +377,35 @@ pub struct ImageStatus {
     pub user: Option<String>,
 }
 
+/// An image of the store, under all its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// `sha256:…`, the digest of its configuration.
+    pub id: String,
+    /// Whole: `registry/repository:tag`, or with a digest.
+    pub references: Vec<String>,
+    /// `registry/repository@sha256:…`, those that are known.
+    pub repo_digests: Vec<String>,
+    /// Bytes of the unpacked layers' files.
+    pub size: u64,
+    pub user: Option<String>,
+}
+
+/// What images, or containers, take of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesystemUsage {
+    /// A directory on that disk.
+    pub directory: PathBuf,
+    pub bytes: u64,
+}
+
+/// The disks of images and of containers' writable layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFsInfo {
+    pub images: FilesystemUsage,
+    pub containers: FilesystemUsage,
+}
+
 /// The CRI's RuntimeService and ImageService, as far as static pods need them. Every call is idempotent: stopping
 /// what is stopped and removing what is gone succeed.
 pub trait Runtime: Send + Sync + 'static {
@@ -433,6 +464,43 @@ pub trait Runtime: Send + Sync + 'static {
     /// Of every container that runs.
     fn list_container_stats(&self) -> impl Future<Output = RuntimeResult<Vec<ContainerStats>>> + Send {
         async { Err(unavailable("statistics")) }
+    }
+
+    /// Goes on in a new log file after somebody has moved the old one away.
+    fn reopen_container_log(&self, _id: &str) -> impl Future<Output = RuntimeResult<()>> + Send {
+        async { Err(unavailable("rotation of logs")) }
+    }
+    /// Changes the limits of a container that are `Some`.
+    fn update_container_resources(
+        &self,
+        _id: &str,
+        _resources: &Resources,
+    ) -> impl Future<Output = RuntimeResult<()>> + Send {
+        async { Err(unavailable("change of limits")) }
+    }
+    /// Whether pods can have a network of their own.
+    fn has_pod_network(&self) -> bool {
+        false
+    }
+
+    /// By id.
+    fn list_images(&self) -> impl Future<Output = RuntimeResult<Vec<Image>>> + Send {
+        async { Err(unavailable("list of images")) }
+    }
+    /// Forgets a reference of an image; its layers go with the last one, unless something uses them.
+    fn remove_image(&self, _reference: &str) -> impl Future<Output = RuntimeResult<()>> + Send {
+        async { Err(unavailable("removal of images")) }
+    }
+    fn image_fs_info(&self) -> impl Future<Output = RuntimeResult<ImageFsInfo>> + Send {
+        async { Err(unavailable("account of disks")) }
+    }
+    /// [`Runtime::pull_image`] as somebody whom the registry knows.
+    fn pull_image_as(
+        &self,
+        _image: &str,
+        _credential: &Credential,
+    ) -> impl Future<Output = RuntimeResult<ImageStatus>> + Send {
+        async { Err(unavailable("pull with credentials")) }
     }
 
     fn image_status(&self, image: &str) -> impl Future<Output = RuntimeResult<Option<ImageStatus>>> + Send;

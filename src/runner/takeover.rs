@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::container::{REVISION, promised_grace};
+use super::cri::convert::is_from_cri;
 use super::logs;
 use super::pod::{self, ContainerKind, Pod, RestartPolicy};
 use super::record::{self, Clock, Record};
@@ -42,7 +43,8 @@ pub(super) async fn find<R: Runtime>(site: &Site<R>, manifests: &Path, url: Opti
     // what cannot be read now is read again by the source
     let scan = directory::read(manifests, &site.node.name).unwrap_or_default();
     let mut by_name: BTreeMap<String, Vec<PodSandbox>> = BTreeMap::new();
-    for sandbox in sandboxes {
+    // what was made over the CRI is its client's
+    for sandbox in sandboxes.into_iter().filter(|sandbox| !is_from_cri(&sandbox.config)) {
         let metadata = &sandbox.config.metadata;
         by_name.entry(format!("{}_{}", metadata.name, metadata.namespace)).or_default().push(sandbox);
     }

@@ -22,50 +22,65 @@ pub(super) struct Setting {
     pub(super) file: &'static str,
     pub(super) value: String,
     pub(super) what: &'static str,
+    pub(super) duty: Duty,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Where the file is missing, the user is told.
+    Needed,
     /// Not worth a word where the file is missing.
-    pub(super) is_optional: bool,
+    Optional,
+    /// Refused or missing, it is not worth a word: the same file is set again later.
+    Attempt,
 }
 
 impl Limits {
     pub(super) fn settings(&self, unified: bool) -> Vec<Setting> {
         let mut settings = Vec::new();
-        let mut set =
-            |file, value: String, what, is_optional| settings.push(Setting { file, value, what, is_optional });
+        let mut set = |file, value: String, what, duty| settings.push(Setting { file, value, what, duty });
         if unified {
             if let Some(shares) = self.cpu_shares {
-                set("cpu.weight", weight(shares).to_string(), "processor shares", false);
+                set("cpu.weight", weight(shares).to_string(), "processor shares", Duty::Needed);
             }
             if self.cpu_quota.is_some() || self.cpu_period.is_some() {
                 let quota =
                     self.cpu_quota.filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
-                set("cpu.max", format!("{quota} {}", self.cpu_period.unwrap_or(100_000)), "processor time", false);
+                set(
+                    "cpu.max",
+                    format!("{quota} {}", self.cpu_period.unwrap_or(100_000)),
+                    "processor time",
+                    Duty::Needed,
+                );
             }
             if let Some(bytes) = self.memory {
-                set("memory.max", or_max(bytes), "memory", false);
+                set("memory.max", or_max(bytes), "memory", Duty::Needed);
                 // a pod that swaps would only seem to keep its limit
-                set("memory.swap.max", "0".to_owned(), "swap", true);
+                set("memory.swap.max", "0".to_owned(), "swap", Duty::Optional);
             }
             if self.kill_together {
-                set("memory.oom.group", "1".to_owned(), "memory", true);
+                set("memory.oom.group", "1".to_owned(), "memory", Duty::Optional);
             }
         } else {
             if let Some(shares) = self.cpu_shares {
-                set("cpu.shares", shares.to_string(), "processor shares", false);
+                set("cpu.shares", shares.to_string(), "processor shares", Duty::Needed);
             }
             if let Some(period) = self.cpu_period {
-                set("cpu.cfs_period_us", period.to_string(), "processor time", false);
+                set("cpu.cfs_period_us", period.to_string(), "processor time", Duty::Needed);
             }
             if let Some(quota) = self.cpu_quota {
-                set("cpu.cfs_quota_us", quota.to_string(), "processor time", false);
+                set("cpu.cfs_quota_us", quota.to_string(), "processor time", Duty::Needed);
             }
             if let Some(bytes) = self.memory {
-                set("memory.limit_in_bytes", bytes.to_string(), "memory", false);
+                // a limit that grows may not pass that of both together, which has to grow first
+                set("memory.memsw.limit_in_bytes", bytes.to_string(), "swap", Duty::Attempt);
+                set("memory.limit_in_bytes", bytes.to_string(), "memory", Duty::Needed);
                 // memory and swap together; after the first, which it may not be below
-                set("memory.memsw.limit_in_bytes", bytes.to_string(), "swap", true);
+                set("memory.memsw.limit_in_bytes", bytes.to_string(), "swap", Duty::Optional);
             }
         }
         if let Some(pids) = self.pids {
-            set("pids.max", or_max(pids), "processes", false);
+            set("pids.max", or_max(pids), "processes", Duty::Needed);
         }
         settings
     }
@@ -109,7 +124,8 @@ mod tests {
             "cpu.weight=39 cpu.max=50000 100000 memory.max=1048576 memory.swap.max=0 memory.oom.group=1 pids.max=max";
         assert_eq!(written(true), expected);
         let expected = "cpu.shares=1024 cpu.cfs_period_us=100000 cpu.cfs_quota_us=50000 \
-                        memory.limit_in_bytes=1048576 memory.memsw.limit_in_bytes=1048576 pids.max=max";
+                        memory.memsw.limit_in_bytes=1048576 memory.limit_in_bytes=1048576 \
+                        memory.memsw.limit_in_bytes=1048576 pids.max=max";
         assert_eq!(written(false), expected);
         assert_eq!(Limits::default().settings(true), []);
     }

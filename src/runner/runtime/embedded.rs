@@ -16,9 +16,11 @@ mod clean;
 mod client;
 mod container;
 mod direct;
+mod images;
 mod namespaces;
 mod places;
 mod sandbox;
+mod usage;
 mod watch;
 
 use std::collections::{BTreeMap, HashSet};
@@ -34,13 +36,13 @@ use super::log::file::Rotation;
 use super::shim::protocol::{Reply, Verb};
 use super::spec::stop_signal;
 use super::{
-    Container, ContainerConfig, ContainerState, ExecOutput, Exit, ImageStatus, PodSandbox, PodSandboxConfig, Runtime,
-    RuntimeError, RuntimeResult, SandboxState, Session, StreamOptions,
+    Container, ContainerConfig, ContainerState, ContainerStats, ExecOutput, Exit, ImageFsInfo, ImageStatus, PodSandbox,
+    PodSandboxConfig, Resources, Runtime, RuntimeError, RuntimeResult, SandboxState, Session, StreamOptions,
 };
 use crate::error::{Context, Result, chain_of};
-use crate::image::policy::PullPolicy;
 use crate::image::pull::Puller;
 use crate::image::reference::{InvalidReference, Reference};
+use crate::image::registry::credentials::Credential;
 use crate::image::store::Image;
 use crate::layout::Layout;
 use crate::linux::Leftover;
@@ -182,7 +184,7 @@ fn status_of(image: &Image) -> ImageStatus {
     ImageStatus { id: image.id.to_string(), repo_digest, user }
 }
 
-fn limits(resources: &super::Resources, kill_together: bool) -> Limits {
+fn limits(resources: &Resources, kill_together: bool) -> Limits {
     Limits {
         cpu_shares: resources.cpu_shares,
         cpu_quota: resources.cpu_quota,
@@ -277,8 +279,34 @@ impl Runtime for Embedded {
     }
 
     async fn pull_image(&self, image: &str) -> RuntimeResult<ImageStatus> {
-        let failed = |source| RuntimeError::PullFailed { image: image.to_owned(), source };
-        let pulled = self.inner.puller.ensure(&reference(image)?, PullPolicy::Always, &()).await;
-        Ok(status_of(&pulled.map_err(failed)?))
+        self.pull(image, None).await
+    }
+
+    async fn reopen_container_log(&self, id: &str) -> RuntimeResult<()> {
+        self.entry(id)?.reopen_log().await
+    }
+
+    async fn update_container_resources(&self, id: &str, resources: &Resources) -> RuntimeResult<()> {
+        self.limit_container(id, resources).await
+    }
+
+    async fn list_container_stats(&self) -> RuntimeResult<Vec<ContainerStats>> {
+        Ok(self.count_usage().await?)
+    }
+
+    async fn list_images(&self) -> RuntimeResult<Vec<super::Image>> {
+        self.stored_images().await
+    }
+
+    async fn remove_image(&self, reference: &str) -> RuntimeResult<()> {
+        self.forget_image(reference).await
+    }
+
+    async fn image_fs_info(&self) -> RuntimeResult<ImageFsInfo> {
+        Ok(self.disk_usage().await?)
+    }
+
+    async fn pull_image_as(&self, image: &str, credential: &Credential) -> RuntimeResult<ImageStatus> {
+        self.pull(image, Some(credential)).await
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::client::{call, open_session, spawn};
 use super::{
-    Container, ContainerConfig, ContainerState, Embedded, ExecOutput, Exit, PATIENCE, Reply, RuntimeError,
+    Container, ContainerConfig, ContainerState, Embedded, ExecOutput, Exit, PATIENCE, Reply, Resources, RuntimeError,
     RuntimeResult, Session, StreamOptions, Verb, blocking, clean, limits, namespaces, places, stop_signal,
 };
 use crate::error::{Context, Result};
@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) record: ContainerRecord,
     pub(super) directory: PathBuf,
     pub(super) state: watch::Sender<ContainerState>,
+    /// Its limits, which may have changed since the record was made.
+    pub(super) resources: Mutex<Resources>,
     /// Counts the shims that have been found at work.
     pub(super) shims: watch::Sender<u64>,
     pub(super) watcher: Mutex<Option<AbortHandle>>,
@@ -34,7 +36,8 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(record: ContainerRecord, directory: PathBuf, state: ContainerState) -> Arc<Entry> {
         let (state, shims) = (watch::Sender::new(state), watch::Sender::new(0));
-        Arc::new(Entry { record, directory, state, shims, watcher: Mutex::default() })
+        let resources = Mutex::new(record.config.resources.clone());
+        Arc::new(Entry { record, directory, state, resources, shims, watcher: Mutex::default() })
     }
 
     pub(super) fn container(&self) -> Container {
@@ -44,8 +47,12 @@ impl Entry {
             image_id: self.record.image_id.clone(),
             created_at: self.record.created_at,
             state: self.state.borrow().clone(),
-            config: self.record.config.clone(),
+            config: ContainerConfig { resources: self.resources(), ..self.record.config.clone() },
         }
+    }
+
+    pub(super) fn resources(&self) -> Resources {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn stop_watching(&self) {
@@ -154,6 +161,14 @@ impl Entry {
             }
         }
         self.kill().await
+    }
+
+    pub(super) async fn reopen_log(&self) -> RuntimeResult<()> {
+        match self.done(Verb::ReopenLog).await {
+            // what has been written stays where it is
+            Err(_) if self.has_exited() => Ok(()),
+            reopened => reopened,
+        }
     }
 
     /// Ends every process of the container at once.

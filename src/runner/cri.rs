@@ -1,0 +1,5 @@
+//! The CRI.
+
+pub mod convert;
+pub mod select;
+pub mod v1;
