@@ -3,7 +3,7 @@
 //! ```text
 //! manifests ─► source ─► pods ─► worker ◄─events─ effects, probes ◄─► Runtime ─► containers
 //!                         ▲        │ record, status
-//!             control ────┘        ▼
+//!        control, cri ────┘        ▼
 //! ```
 //!
 //! One worker task owns each pod; its decisions are made by a pure machine. The runner may end or be killed at any
@@ -124,6 +124,7 @@ where
     let mut hangup = signal(SignalKind::hangup())?;
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
+    let cri_listener = cri::bind_socket(&layout)?;
     let node = Node { max_pods, cluster_dns, cluster_domain, ..node(node_name, node_ip, node_labels)? };
     let site = Arc::new(Site {
         runtime,
@@ -150,6 +151,7 @@ where
     let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
     let api = server.map(|settings| server::run(settings, manifests.clone(), Arc::clone(&site), ask_sender.clone()));
+    let cri = cri::serve(cri_listener, cri::Cri::new(Arc::clone(&site), ask_sender.clone()));
     let socket = control::serve(listener, ask_sender, open);
     let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));
     let mut helpers = tokio::task::JoinSet::new();
@@ -158,6 +160,7 @@ where
     helpers.spawn(socket);
     helpers.spawn(agent);
     api.map(|api| helpers.spawn(api));
+    helpers.spawn(cri);
     let settled = tokio::time::sleep(SETTLED);
     tokio::pin!(settled);
     let ended = loop {
@@ -177,6 +180,7 @@ where
         tracing::info!("the runner ends; containers live on");
     }
     files::remove_file(&layout.control_socket())?;
+    files::remove_file(&layout.cri_socket())?;
     drop((pods, helpers));
     // the answer to a request to shut down is still on its way; nothing is ever sent here, only let go of
     let _ = tokio::time::timeout(LAST_ANSWERS, conversations.recv()).await;

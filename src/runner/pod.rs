@@ -15,7 +15,7 @@ pub mod object;
 pub mod placement;
 mod quantity;
 mod references;
-mod sysctls;
+pub(super) mod sysctls;
 mod unknown;
 mod unsupported;
 mod validate;

@@ -72,6 +72,13 @@ pub fn resources(asked: &v1::LinuxContainerResources, field: &str, problems: &mu
     }
 }
 
+/// New limits for a container that runs: 0 leaves a limit as it is.
+pub fn changed_resources(asked: &v1::LinuxContainerResources) -> Result<Resources, String> {
+    let mut problems = Problems::default();
+    let changed = resources(asked, "linux", &mut problems);
+    problems.or(changed)
+}
+
 /// The image's user as the CRI tells it: a uid, or a name; never both.
 fn image_user(user: &str) -> (Option<i64>, &str) {
     let user = user.split(':').next().unwrap_or_default();

@@ -18,6 +18,13 @@ const SAFE: [&str; 12] = [
     "net.ipv4.tcp_wmem",
 ];
 
+/// A parameter of the pod's own that harms nobody outside of it: none of a namespace that is the node's.
+pub(crate) fn may_set(name: &str, host_network: bool, host_ipc: bool) -> bool {
+    let name = canonical(name);
+    let is_nodes = if name.starts_with("net.") { host_network } else { host_ipc };
+    !is_nodes && SAFE.contains(&name.as_str())
+}
+
 /// Why the pod may not run as it is, in the API's and in the kubelet's words.
 pub(super) fn problems(spec: &PodSpec) -> Vec<String> {
     let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());

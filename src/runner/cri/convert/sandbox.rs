@@ -4,6 +4,7 @@ use super::{CRI, OWNER, Problems, resources};
 use crate::layout::Layout;
 use crate::runner::container::log_directory;
 use crate::runner::cri::v1::{self, NamespaceMode};
+use crate::runner::pod::sysctls;
 use crate::runner::runtime::{
     DnsConfig, NamespaceOptions, PodMetadata, PodSandboxConfig, PortMapping, Protocol, Resources,
 };
@@ -23,8 +24,11 @@ pub fn config(
     let metadata = metadata(asked.metadata.as_ref(), &mut problems);
     let linux = asked.linux.clone().unwrap_or_default();
     problems.refuse(asked.windows.is_some(), "windows");
-    problems.refuse(!linux.sysctls.is_empty(), "linux.sysctls");
     let namespaces = namespaces(linux.security_context.as_ref(), &mut problems);
+    for name in linux.sysctls.keys() {
+        let may_set = sysctls::may_set(name, namespaces.host_network, namespaces.host_ipc);
+        problems.refuse(!may_set, &format!("linux.sysctls.{name}"));
+    }
     // on the node's network a container listens at the node's ports itself
     let port_mappings =
         if namespaces.host_network { Vec::new() } else { port_mappings(&asked.port_mappings, &mut problems) };
@@ -202,7 +206,7 @@ pub(crate) mod tests {
         let problems = converted(&wrong).unwrap_err();
         for expected in [
             "`metadata.name`: \"../x\" cannot name a pod",
-            "`linux.sysctls`: not supported",
+            "`linux.sysctls.kernel.shmmax`: not supported",
             "`linux.security_context.namespace_options.pid`: TARGET is not supported",
             "namespace_options.userns_options`: not supported",
         ] {
