@@ -18,7 +18,8 @@ pub(super) fn status(error: RuntimeError) -> Status {
         RuntimeError::Other(_) => Code::Internal,
     };
     let mut message = chain_of(&error.into());
-    message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+    let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+    message.truncate(end.unwrap_or(0));
     Status::new(code, message)
 }
 
