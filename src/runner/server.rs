@@ -14,6 +14,7 @@ pub mod channel;
 pub mod configz;
 pub mod identity;
 mod logs;
+pub mod metrics;
 pub mod port_forward;
 mod process;
 pub mod query;
@@ -23,8 +24,10 @@ pub mod review;
 pub mod route;
 pub mod serve;
 pub mod spdy;
+pub mod summary;
 pub mod tls;
 pub mod upgrade;
+pub mod usage;
 pub mod watched;
 pub mod websocket;
 

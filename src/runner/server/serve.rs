@@ -63,6 +63,8 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
             },
             Route::Pods => self.pods(),
             Route::Configz => respond::whole(StatusCode::OK, respond::JSON, self.shown.to_string()),
+            Route::MetricsResource => self.resource_metrics().await,
+            Route::Summary => self.summary().await,
             Route::RunningPods => self.running_pods().await,
             Route::ContainerLogs(target) => self.logs(&target, &query).await,
             Route::Exec(target) => self.exec(&target, &query, request).await,
