@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 pub use nix::mount::MsFlags;
 use nix::mount::{MntFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 
 use super::Leftover;
 use crate::error::{Context, Result};
@@ -29,7 +29,16 @@ pub struct MountPoint {
 
 /// Everything mounted in this mount namespace, in the order of mounting.
 pub fn mounts() -> Result<Vec<MountPoint>> {
-    let text = fs::read("/proc/self/mountinfo").context("cannot read `/proc/self/mountinfo`")?;
+    read("/proc/self/mountinfo")
+}
+
+/// Everything mounted in the mount namespace of a process that its root lets it see, with paths as it sees them.
+pub fn mounts_of(pid: u32) -> Result<Vec<MountPoint>> {
+    read(&format!("/proc/{pid}/mountinfo"))
+}
+
+fn read(path: &str) -> Result<Vec<MountPoint>> {
+    let text = fs::read(path).with_context(|| format!("cannot read `{path}`"))?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
 }
 
@@ -93,6 +102,17 @@ pub fn enter_empty_root(at: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
+/// Joins the mount namespace of a process: its root becomes this process's root and working directory.
+pub fn enter(pid: u32) -> io::Result<()> {
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+    Ok(setns(namespace, CloneFlags::CLONE_NEWNS)?)
+}
+
+/// Makes the uppermost mount at `path` private, a slave or shared, and not what is mounted below it.
+pub fn set_propagation(path: &Path, flags: MsFlags) -> io::Result<()> {
+    Ok(mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?)
+}
+
 /// Mounts made below the mount that `path` lies in are no longer seen in other mount namespaces.
 pub fn make_parent_private(path: &Path) -> Result<()> {
     let parent = mounts()?
@@ -100,7 +120,7 @@ pub fn make_parent_private(path: &Path) -> Result<()> {
         .filter(|mounted| path.starts_with(&mounted.path))
         .max_by_key(|mounted| mounted.path.as_os_str().len())
         .with_context(|| format!("cannot tell where `{}` is mounted", path.display()))?;
-    mount(None::<&str>, &parent.path, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)
+    set_propagation(&parent.path, MsFlags::MS_PRIVATE)
         .with_context(|| format!("cannot make the mount `{}` private", parent.path.display()))
 }
 
@@ -140,6 +160,11 @@ pub fn bind_at(source: &File, target: &Path) -> io::Result<()> {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
     }
     bind_opened(source.as_fd(), target)
+}
+
+/// Shows `source` at `target`, with all that is mounted below it.
+pub fn bind_all(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?)
 }
 
 /// Shows `source` at `target`, without what is mounted below it.

@@ -213,7 +213,7 @@ async fn hostile_images_and_sources_lead_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mounts_propagate_as_asked() {
+async fn case_136_mounts_propagate_each_as_it_asks() {
     let case = Case::new().await;
     let shared = case.path("shared");
     fs::create_dir(&shared).unwrap();
@@ -223,11 +223,18 @@ async fn mounts_propagate_as_asked() {
     run(&["--make-shared"]);
     fs::create_dir(shared.join("host")).unwrap();
     fs::create_dir(shared.join("container")).unwrap();
+    fs::create_dir(shared.join("open")).unwrap();
+    fs::create_dir(shared.join("inner")).unwrap();
     let script = "echo ready; until grep -q ' /v/host ' /proc/self/mountinfo; do sleep 0.01; done; echo seen; \
                   mount -t tmpfs x /v/container && echo mounted; sleep 600";
     let mut both = config(script);
     both.security.privileged = true;
-    both.mounts = vec![Mount { propagation: Propagation::Bidirectional, ..mount(&shared, "/v") }];
+    both.mounts = vec![
+        Mount { propagation: Propagation::Bidirectional, ..mount(&shared, "/v") },
+        Mount { propagation: Propagation::HostToContainer, ..mount(&shared, "/in") },
+        mount(&shared, "/closed"),
+        Mount { propagation: Propagation::Bidirectional, ..mount(&shared, "/closed/open") },
+    ];
     let mut private = config("echo ready; sleep 600");
     private.mounts = vec![mount(&shared, "/v")];
     private.log_path = "private/0.log".into();
@@ -242,6 +249,13 @@ async fn mounts_propagate_as_asked() {
     let command = ["sh", "-c", "grep -c ' /v/' /proc/self/mountinfo"].map(String::from);
     let seen = case.runtime.exec_sync(&private.id, &command, std::time::Duration::from_secs(20)).await.unwrap();
     assert_eq!(seen.output, b"0\n");
+    let script = "for at in /v /in /closed /closed/open; do grep -c \" $at/host \" /proc/self/mountinfo; done; \
+                  mount -t tmpfs x /in/inner";
+    let command = ["sh", "-c", script].map(String::from);
+    let seen = case.runtime.exec_sync(&both.id, &command, std::time::Duration::from_secs(20)).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&seen.output), "1\n1\n0\n1\n");
+    let inner = shared.join("inner");
+    assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(inner.to_str().unwrap()), "one way only");
     for path in [&host, &container, &shared] {
         assert!(Command::new("umount").arg(path).status().unwrap().success());
     }

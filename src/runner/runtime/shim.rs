@@ -18,6 +18,7 @@ mod executor;
 mod facts;
 mod loan;
 mod output;
+mod propagation;
 pub mod protocol;
 pub mod record;
 mod serve;

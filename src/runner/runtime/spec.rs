@@ -148,8 +148,8 @@ fn devices(facts: &Facts) -> Value {
     devices.collect()
 }
 
-/// The library clones mounts with the propagation that the whole tree has, so the container's most open mount decides
-/// for all of them.
+/// The library clones mounts with the propagation that the whole tree has, so it is that of the container's most open
+/// mount; the others are closed once they are there.
 fn rootfs_propagation(config: &ContainerConfig) -> &'static str {
     let has = |propagation| config.mounts.iter().any(|mount| mount.propagation == propagation);
     if has(Propagation::Bidirectional) {

@@ -23,7 +23,7 @@ use super::protocol::Failure;
 use super::record::{self, ContainerRecord};
 use super::stdin;
 use super::terminal::Console;
-use super::{facts, loan};
+use super::{facts, loan, propagation};
 use crate::error::{Context, Result, chain_of};
 use crate::image::reference::{InvalidReference, Reference};
 use crate::image::store::Store;
@@ -168,6 +168,7 @@ fn run(
     let mut config = container.config.clone();
     mount_volumes(container, &mut config, directory)?;
     resolve_sources(&mut config)?;
+    propagation::copy_sources(&mut config, directory)?;
     let facts = facts::gather(container, &cgroups, rootfs)?;
     let spec = spec::build(&config, &container.image, &facts)?;
     make_working_directory(&config, &spec, &facts.rootfs)?;
@@ -198,7 +199,9 @@ fn run(
     // what commands that join it are made from
     spec.save(record::CONFIG).context("cannot write the container's specification")?;
     let pid = built.pid().context("the container has no first process")?;
-    Ok((pid.as_raw() as u32, warnings))
+    let pid = pid.as_raw() as u32;
+    propagation::apply(&config, pid)?;
+    Ok((pid, warnings))
 }
 
 fn set_oom_score_adj(config: &ContainerConfig) -> Result<Option<String>> {
