@@ -229,3 +229,45 @@ fn case_137_one_pod_and_many_are_decoded_alike() {
         assert_eq!(names.collect::<Vec<_>>(), ["foo-test.me", "bar-test.me"]);
     }
 }
+
+#[test]
+fn case_134_an_override_is_the_hosts_name_and_no_other() {
+    let longest = "h".repeat(64);
+    let refused = |problem: &str| Err(format!("spec.hostnameOverride: {problem}"));
+    for (fields, expected) in [
+        ("hostnameOverride: web.example", Ok("web.example")),
+        ("hostnameOverride: web, hostname: other", Ok("web")),
+        ("hostnameOverride: web, hostname: other, subdomain: s", Ok("web")),
+        (&format!("hostnameOverride: {longest}"), Ok(longest.as_str())),
+        (
+            &format!("hostnameOverride: {longest}h"),
+            refused(&format!("Invalid value: `{longest}h`: must be no more than 64 characters")),
+        ),
+        (
+            "hostnameOverride: web, setHostnameAsFQDN: true, subdomain: s",
+            refused("Forbidden: may not be set when `setHostnameAsFQDN` is enabled"),
+        ),
+        (
+            "hostnameOverride: web, hostNetwork: true",
+            refused("Forbidden: may not be set when `hostNetwork` is enabled"),
+        ),
+    ] {
+        let text = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, \
+             spec: {{{fields}, containers: [{{name: a, image: b}}]}}}}"
+        );
+        match (read(&text), expected) {
+            (Ok(pod), Ok(expected)) => {
+                let node = crate::runner::testing::node();
+                assert_eq!(crate::runner::hostname::of_pod(&pod, &node).as_deref(), Ok(expected));
+                // it is in no DNS
+                assert_eq!(crate::runner::hostname::qualified(&pod, &node), None);
+            }
+            (found, Err(expected)) => {
+                let error = chain_of(&found.unwrap_err());
+                assert!(error.contains(&expected), "{error}");
+            }
+            (Err(error), Ok(_)) => panic!("{fields}: {}", chain_of(&error)),
+        }
+    }
+}

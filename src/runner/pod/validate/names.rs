@@ -1,13 +1,17 @@
-//! PURE: how the pod resolves names [1.68].
+//! PURE: what the pod is called [3.89], and how it resolves names [1.68].
 
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-use super::{Found, is_subdomain};
+use super::{Found, is_label, is_subdomain};
+
+/// The kernel takes no longer one.
+const MAX_HOST_NAME: usize = 64;
 
 impl Found {
     pub(super) fn names(&mut self, spec: &PodSpec) {
+        self.own_names(spec);
         let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
         self.one_of(&spec.dns_policy, "spec.dnsPolicy", &policies);
         let config = spec.dns_config.as_ref();
@@ -49,6 +53,27 @@ impl Found {
                 });
             }
         }
+    }
+
+    fn own_names(&mut self, spec: &PodSpec) {
+        for (field, name) in [("hostname", &spec.hostname), ("subdomain", &spec.subdomain)] {
+            let name = name.as_deref().unwrap_or_default();
+            self.unless(name.is_empty() || is_label(name), &format!("spec.{field}"), || {
+                format!("Invalid value: `{name}`: not a DNS label")
+            });
+        }
+        let path = "spec.hostnameOverride";
+        let Some(name) = spec.hostname_override.as_deref().filter(|name| !name.is_empty()) else { return };
+        self.unless(is_subdomain(name), path, || format!("Invalid value: `{name}`: not a DNS subdomain"));
+        self.unless(name.len() <= MAX_HOST_NAME, path, || {
+            format!("Invalid value: `{name}`: must be no more than {MAX_HOST_NAME} characters")
+        });
+        self.unless(spec.host_network != Some(true), path, || {
+            "Forbidden: may not be set when `hostNetwork` is enabled".to_owned()
+        });
+        self.unless(spec.set_hostname_as_fqdn != Some(true), path, || {
+            "Forbidden: may not be set when `setHostnameAsFQDN` is enabled".to_owned()
+        });
     }
 
     fn address(&mut self, text: &str, path: &str) {

@@ -186,3 +186,29 @@ fn files_of_variables_lie_in_empty_dirs_of_the_pod() {
         assert_eq!(wrong(&[("/spec/volumes", volumes), ("/spec/containers/0/env", env.clone())]), expected, "{env}");
     }
 }
+
+#[test]
+fn what_a_pod_is_called_is_a_name() {
+    let long = "h".repeat(65);
+    for (changes, expected) in [
+        (vec![("hostname", json!("h-1")), ("subdomain", json!("s")), ("setHostnameAsFQDN", json!(true))], vec![]),
+        (vec![("hostname", json!("a.b"))], vec!["hostname: Invalid value: `a.b`: not a DNS label".to_owned()]),
+        (vec![("hostname", json!("Web"))], vec!["hostname: Invalid value: `Web`: not a DNS label".to_owned()]),
+        (vec![("subdomain", json!("-s"))], vec!["subdomain: Invalid value: `-s`: not a DNS label".to_owned()]),
+        (
+            vec![("hostname", json!(long[..64].to_owned()))],
+            vec![format!("hostname: Invalid value: `{}`: not a DNS label", &long[..64])],
+        ),
+        (vec![("hostname", json!("")), ("hostnameOverride", json!(""))], vec![]),
+        (vec![("hostnameOverride", json!("web.example"))], vec![]),
+        (
+            vec![("hostnameOverride", json!("web_1"))],
+            vec!["hostnameOverride: Invalid value: `web_1`: not a DNS subdomain".to_owned()],
+        ),
+    ] {
+        let changes: Vec<_> = changes.into_iter().map(|(field, value)| (format!("/spec/{field}"), value)).collect();
+        let changes: Vec<_> = changes.iter().map(|(field, value)| (field.as_str(), value.clone())).collect();
+        let expected: Vec<_> = expected.iter().map(|problem| format!("spec.{problem}")).collect();
+        assert_eq!(wrong(&changes), expected);
+    }
+}
