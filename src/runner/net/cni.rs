@@ -147,6 +147,8 @@ impl Plugins {
             };
             first = first.and(deleted);
         }
+        // of no use when it is empty
+        let _ = std::fs::remove_dir(&self.attachments);
         first
     }
 
