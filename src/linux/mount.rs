@@ -172,6 +172,16 @@ pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
     Ok(mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }
 
+/// Shows a program at `target`, a file that is made: executed there, it cannot be opened for writing through
+/// `/proc/<pid>/exe`, not even by root, once it has ended, or when nothing is mounted at `target` any more.
+pub fn show_program(program: &Path, target: &Path) -> io::Result<()> {
+    // what a kill has left would be written to
+    while unmount(target).is_ok() {}
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o700).open(target)?;
+    bind(program, target)?;
+    restrict(target, MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+}
+
 /// Detaches the uppermost mount at `path`; a symbolic link is not followed.
 pub fn unmount(path: &Path) -> io::Result<()> {
     Ok(umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?)

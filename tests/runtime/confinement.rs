@@ -5,7 +5,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use bootstrap::linux::pidfd::PidFd;
 use bootstrap::runner::runtime::{Mount, Propagation, Resources, Runtime, SeccompProfile};
+
+use nix::libc::SIGKILL;
 
 use super::case::{Case, config, until};
 
@@ -333,5 +336,41 @@ async fn a_seccomp_profile_costs_no_privileges_and_gives_none() {
             assert_eq!((field(&text, "Seccomp"), field(&text, "NoNewPrivs")), ("2", expected));
         }
     }
+    case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn this_program_cannot_be_written_to_through_its_processes() {
+    let mut case = Case::new().await;
+    // a copy that may be lost, and that nobody executes but the shim of this container
+    let (program, usual) = (case.path("program"), case.settings.program.clone());
+    fs::copy(&usual, &program).unwrap();
+    case.settings.program.clone_from(&program);
+    case.reopen().await;
+    let victim = case.run("sleep 600").await;
+    case.settings.program = usual;
+    case.reopen().await;
+    let shim = case.shim_of(&victim);
+    // what is executed cannot be written to; what is open still, once nobody executes it
+    let mut attacker = config(&format!(
+        "exec 3< /proc/{shim}/exe && echo opened; while [ -d /proc/{shim} ]; do sleep 0.1; done; echo x >> /proc/self/fd/3"
+    ));
+    attacker.security.add_capabilities = vec!["SYS_PTRACE".into()];
+    attacker.log_path = "attacker/0.log".into();
+    let mut sandbox = case.sandbox_config();
+    sandbox.metadata.uid = "attacker".into();
+    sandbox.namespaces.host_pid = true;
+    let sandbox = case.runtime.run_pod_sandbox(&sandbox).await.unwrap();
+    let attacker = case.runtime.create_container(&sandbox.id, &attacker).await.unwrap();
+    case.runtime.start_container(&attacker.id).await.unwrap();
+    case.until_logged(&attacker, "opened").await;
+    assert!(PidFd::open(shim).unwrap().signal(SIGKILL).unwrap());
+    assert_ne!(case.wait(&attacker).await.code, 0);
+    let text = case.text(&attacker);
+    assert!(text.contains("/proc/self/fd/3: Read-only file system"), "{text}");
+    assert_eq!(fs::read(&program).unwrap(), fs::read(&case.settings.program).unwrap());
+    // nothing of it stays mounted
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&format!("{}/program", case.state_directory(&attacker).display())), "{mounts}");
     case.finish().await;
 }

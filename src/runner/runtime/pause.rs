@@ -11,7 +11,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -23,7 +22,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Context, Result, chain_of};
 use crate::linux::cgroup::Cgroups;
-use crate::linux::mount::{self, MsFlags};
+use crate::linux::mount;
 use crate::linux::namespace::{self, Kind};
 use crate::linux::{pipe, process};
 
@@ -85,7 +84,8 @@ fn begin(arguments: &[OsString]) -> Result<()> {
         }
     }
     let program = directory.join(PROGRAM);
-    show_program(&program).with_context(|| format!("cannot mount the program at `{}`", program.display()))?;
+    mount::show_program(Path::new("/proc/self/exe"), &program)
+        .with_context(|| format!("cannot mount the program at `{}`", program.display()))?;
     namespace::unshare_pids().context("cannot make a PID namespace")?;
     let (mut said, writer) = pipe::pipe().context("cannot make a pipe")?;
     let pid = process::fork(move || {
@@ -98,13 +98,6 @@ fn begin(arguments: &[OsString]) -> Result<()> {
     said.read_to_string(&mut words).context("cannot hear from the pause process")?;
     anyhow::ensure!(words == READY, "the pause process does not start: {words}");
     namespace::pin(Path::new(&format!("/proc/{pid}/ns/pid")), &directory.join(Kind::Pid.file()))
-}
-
-/// As a mount, it cannot be opened for writing through `/proc/1/exe`, whatever becomes of this program's file.
-fn show_program(target: &Path) -> std::io::Result<()> {
-    File::options().write(true).create(true).truncate(false).mode(0o700).open(target)?;
-    mount::bind(Path::new("/proc/self/exe"), target)?;
-    mount::restrict(target, MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
 }
 
 /// Returns only when it fails.

@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::{PATIENCE, Settings};
 use crate::error::{Context, Result};
+use crate::linux::mount;
 use crate::linux::socket::{self, Address};
 use crate::runner::runtime::shim::protocol::{Failure, Hello, NOT_UNDERSTOOD, Reply, Request, VERSION, Verb};
 use crate::runner::runtime::shim::{COMMAND, Origin, record};
@@ -114,7 +115,10 @@ pub(super) async fn spawn(
     origin: Origin,
     directory: &Path,
 ) -> Result<Result<Vec<String>, Failure>> {
-    let mut child = Command::new(&settings.program)
+    let program = directory.join(record::PROGRAM);
+    let shown = mount::show_program(&settings.program, &program);
+    shown.with_context(|| format!("cannot mount the program at `{}`", program.display()))?;
+    let child = Command::new(&program)
         .arg0("bootstrap")
         .args([COMMAND, origin.argument()])
         .arg(directory)
@@ -123,8 +127,12 @@ pub(super) async fn spawn(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start `{}`", settings.program.display()))?;
+        .spawn();
+    // whoever executes it keeps the mount, and stays unable to write to it
+    mount::unmount(&program)
+        .and_then(|()| std::fs::remove_file(&program))
+        .with_context(|| format!("cannot unmount `{}`", program.display()))?;
+    let mut child = child.with_context(|| format!("cannot start `{}`", settings.program.display()))?;
     let stdout = child.stdout.take().context("the shim has no standard output")?;
     let mut line = Vec::new();
     let read = async { BufReader::new(stdout.take(REPLY_LIMIT)).read_until(b'\n', &mut line).await };

@@ -23,6 +23,8 @@ pub const CONTAINER: &str = "container.json";
 pub const PROCESS: &str = "process.json";
 pub const EXIT: &str = "exit.json";
 pub const SOCKET: &str = "shim.sock";
+/// This program, as a shim executes it; only there for that moment.
+pub const PROGRAM: &str = "program";
 pub const LOCK: &str = "shim.lock";
 pub const RUNTIME_LOG: &str = "runtime.log";
 /// The OCI specification, by the name that the library looks for.
