@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod output;
 mod pods;
+mod ports;
 mod recovery;
 mod streams;
 mod variables;
