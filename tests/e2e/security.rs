@@ -110,8 +110,11 @@ fn nothing_listens_but_what_the_documentation_says() {
             sockets.insert(relative);
         }
     }
-    assert!(sockets.remove("run/bootstrap/runner.sock"), "{sockets:?}");
-    assert!(listens.contains("`/run/bootstrap/runner.sock`") && listens.contains("`/run/bootstrap/pods`"));
+    for name in ["runner.sock", "cri.sock"] {
+        assert!(sockets.remove(&format!("run/bootstrap/{name}")), "{sockets:?}");
+        assert!(listens.contains(&format!("`/run/bootstrap/{name}`")), "{name}");
+    }
+    assert!(listens.contains("`/run/bootstrap/pods`"));
     assert!(sockets.iter().all(|path| path.starts_with("run/bootstrap/pods/")), "{sockets:?}");
     assert_eq!(sockets.len(), 2, "a container's own, and the one that started it: {sockets:?}");
     assert!(listens.contains("`notify.sock`"));
