@@ -5,6 +5,7 @@
 mod case;
 mod cni;
 mod confinement;
+mod cri;
 mod image_volumes;
 mod lifecycle;
 mod network;

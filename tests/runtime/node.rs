@@ -21,29 +21,16 @@ pub(super) struct Node {
 impl Node {
     pub(super) async fn new() -> Node {
         let case = Case::new().await;
-        let layout = case.layout.clone();
-        fs::create_dir_all(layout.manifests()).unwrap();
-        let options = Options {
-            layout: layout.clone(),
-            node_name: "n1".to_owned(),
-            node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            manifests: layout.manifests(),
-            manifest_url: None,
-            max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
-            server: None,
-            node_labels: Vec::new(),
-            max_pods: bootstrap::runner::node::MAX_PODS,
-            cluster_dns: Vec::new(),
-            cluster_domain: "cluster.local".to_owned(),
-        };
-        let runtime = case.runtime.clone();
-        let runner =
-            tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });
-        while !client::is_running(&layout).await {
-            assert!(!runner.is_finished());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let runner = start(&case).await;
         Node { case, runner }
+    }
+
+    /// Ends the runner, as a signal that cannot be caught would, and starts the next one.
+    pub(super) async fn restart(&mut self) {
+        self.runner.abort();
+        let _ = (&mut self.runner).await;
+        self.case.reopen().await;
+        self.runner = start(&self.case).await;
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -127,6 +114,32 @@ impl Node {
         until(|| fs::read_dir(&pods).map_or(0, Iterator::count) == 0).await;
         self.case.finish().await;
     }
+}
+
+/// A runner that answers.
+async fn start(case: &Case) -> JoinHandle<()> {
+    let layout = case.layout.clone();
+    fs::create_dir_all(layout.manifests()).unwrap();
+    let options = Options {
+        layout: layout.clone(),
+        node_name: "n1".to_owned(),
+        node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        manifests: layout.manifests(),
+        manifest_url: None,
+        max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
+        server: None,
+        node_labels: Vec::new(),
+        max_pods: bootstrap::runner::node::MAX_PODS,
+        cluster_dns: Vec::new(),
+        cluster_domain: "cluster.local".to_owned(),
+    };
+    let runtime = case.runtime.clone();
+    let runner = tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });
+    while !client::is_running(&layout).await {
+        assert!(!runner.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    runner
 }
 
 /// A container of busybox that runs `script`.

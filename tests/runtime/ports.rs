@@ -54,6 +54,10 @@ fn case_155_of_two_containers_on_one_port_the_second_fails() {
             node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             manifests: manifests.clone(),
             manifest_url: None,
+            server: None,
+            max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
+            node_labels: Vec::new(),
+            max_pods: bootstrap::runner::node::MAX_PODS,
         };
         let runtime = case.runtime.clone();
         let runner =
