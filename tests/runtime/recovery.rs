@@ -243,7 +243,7 @@ async fn the_shim_of_an_ended_container_ends_with_its_state() {
     assert_eq!(case.wait(&container).await.code, 3);
     let shim = PidFd::open(case.shim_of(&container)).unwrap();
     assert!(!shim.wait(Some(Duration::from_millis(100))).unwrap(), "it can still be asked");
-    fs::remove_dir_all(case.layout.run_pods().join(&container.sandbox_id)).unwrap();
+    fs::remove_dir_all(case.state_directory(&container)).unwrap();
     assert!(shim.wait(Some(Duration::from_secs(30))).unwrap());
     case.reopen().await;
     assert_eq!(case.runtime.list_containers().await.unwrap(), []);
