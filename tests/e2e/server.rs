@@ -1,7 +1,7 @@
 //! The node's own API, through the real API server and kubectl, and asked directly.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
@@ -106,11 +106,13 @@ fn kubectl_reads_logs_and_talks_with_a_container() {
 
     // one follows, one talks until the container ends: both are told
     let mut follower = node.kubectl_command(&["logs", "--follow", "--tail=1", "talk-node"]);
-    let follower = follower.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follower = follower.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut followed, mut output) = (String::new(), BufReader::new(follower.stdout.take().unwrap()));
+    output.read_line(&mut followed).unwrap();
     let attached = with_input(node.kubectl_command(&["attach", "-i", "talk-node"]), b"hello\nend\n");
     assert!(attached.code == 0 && attached.stdout.contains("heard hello\n"), "{attached:?}");
-    let followed = Run::from(follower.wait_with_output().unwrap());
-    assert_eq!((followed.code, followed.stdout.as_str()), (0, "three\nheard hello\n"));
+    output.read_to_string(&mut followed).unwrap();
+    assert!(follower.wait().unwrap().success() && followed == "three\nheard hello\n", "{followed}");
     eventually("the run before", || {
         let previous = node.kubectl(&["logs", "--previous", "talk-node"]);
         (previous.stdout == "one\ntwo\nthree\nheard hello\n").then_some(())
