@@ -15,10 +15,10 @@ mod url;
 mod whole;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::options::options;
 use bootstrap::control::client;
 use bootstrap::control::{ContainerState, PodStatus, Rejected, Reply, Request, Status};
 use bootstrap::layout::Layout;
@@ -63,17 +63,11 @@ impl Node {
 
     async fn start(&mut self) {
         let options = Options {
-            cluster_dns: Vec::new(),
-            cluster_domain: "cluster.local".to_owned(),
-            layout: self.layout.clone(),
-            node_name: "n1".to_owned(),
-            node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            manifests: self.layout.manifests(),
             max_restart_period: self.max_restart_period,
             node_labels: vec![("zone".to_owned(), "a".to_owned())],
             max_pods: self.max_pods,
             manifest_url: self.manifest_url.as_ref().map(|url| ManifestUrl::new(url, &[]).unwrap()),
-            server: None,
+            ..options(&self.layout)
         };
         let runtime = self.runtime.clone();
         self.runner =
@@ -456,20 +450,8 @@ async fn a_finished_pod_stays_finished_over_a_restart_of_the_runner() {
 #[tokio::test(start_paused = true)]
 async fn a_second_runner_is_refused_with_the_first_ones_pid() {
     let node = Node::started().await;
-    let options = Options {
-        cluster_dns: Vec::new(),
-        cluster_domain: "cluster.local".to_owned(),
-        layout: node.layout.clone(),
-        node_name: "n1".to_owned(),
-        node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        manifests: node.layout.manifests(),
-        manifest_url: None,
-        server: None,
-        max_restart_period: node.max_restart_period,
-        node_labels: Vec::new(),
-        max_pods: node.max_pods,
-    };
-    let refused = runner::run(options, |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
+    let refused =
+        runner::run(options(&node.layout), |_| std::future::ready(Ok(node.runtime.clone()))).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("a runner is running already (pid {})", std::process::id()));
 }
 

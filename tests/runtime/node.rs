@@ -1,17 +1,17 @@
 //! A runner over the real runtime: manifests go in, and what comes of them is read from its status and the pods' logs.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, client};
 use bootstrap::layout::Layout;
-use bootstrap::runner::{self, Options};
+use bootstrap::runner;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::case::{Case, until};
+use crate::support::options::options;
 
 pub(super) struct Node {
     pub(super) case: Case,
@@ -120,19 +120,7 @@ impl Node {
 async fn start(case: &Case) -> JoinHandle<()> {
     let layout = case.layout.clone();
     fs::create_dir_all(layout.manifests()).unwrap();
-    let options = Options {
-        layout: layout.clone(),
-        node_name: "n1".to_owned(),
-        node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        manifests: layout.manifests(),
-        manifest_url: None,
-        max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
-        server: None,
-        node_labels: Vec::new(),
-        max_pods: bootstrap::runner::node::MAX_PODS,
-        cluster_dns: Vec::new(),
-        cluster_domain: "cluster.local".to_owned(),
-    };
+    let options = options(&layout);
     let runtime = case.runtime.clone();
     let runner = tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });
     while !client::is_running(&layout).await {

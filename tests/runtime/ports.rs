@@ -1,29 +1,13 @@
 //! Two containers of one pod want one port: from the manifest to the status.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 
-use bootstrap::control::{ContainerState, ContainerStatus, PodStatus, Reply, Request, client};
-use bootstrap::runner::{self, Options};
+use bootstrap::control::{ContainerState, ContainerStatus};
 use serde_json::json;
 
-use super::case::{Case, until};
+use super::case::until;
 use super::network::{ask, in_a_network, interfaces};
-
-/// The pod's status once it is as told.
-async fn pod(case: &Case, holds: impl Fn(&PodStatus) -> bool) -> PodStatus {
-    let mut last = None;
-    for _ in 0..12000 {
-        if let Ok(Reply::Status(status)) = client::call(&case.layout, Request::Status).await {
-            if let Some(pod) = status.pods.iter().find(|pod| holds(pod)) {
-                return pod.clone();
-            }
-            last = Some(status);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("it does not come to that within two minutes: {last:#?}");
-}
+use super::node::{Node, container};
 
 fn waits(container: &ContainerStatus) -> bool {
     matches!(&container.state, ContainerState::Waiting { reason, .. } if reason == "CrashLoopBackOff")
@@ -32,13 +16,8 @@ fn waits(container: &ContainerStatus) -> bool {
 #[test]
 fn case_155_of_two_containers_on_one_port_the_second_fails() {
     in_a_network(async || {
-        let case = Case::new().await;
-        let manifests = case.layout.manifests();
-        fs::create_dir_all(&manifests).unwrap();
-        let container = |name: &str, script: &str| {
-            json!({ "name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent",
-                    "command": ["/bin/sh", "-c", script] })
-        };
+        let node = Node::new().await;
+        let manifests = node.layout().manifests();
         let serve = "mkdir -p /data/www; echo hello > /data/www/x; exec httpd -f -p 80 -h /data/www";
         // the first one has the port already
         let late = "until wget -q -O /dev/null http://127.0.0.1:80/x; do sleep 0.1; done; exec httpd -f -p 80";
@@ -46,26 +25,10 @@ fn case_155_of_two_containers_on_one_port_the_second_fails() {
             "spec": { "terminationGracePeriodSeconds": 0,
                       "containers": [container("first", serve), container("second", late)] } });
         fs::write(manifests.join("web.json"), manifest.to_string()).unwrap();
-        let options = Options {
-            cluster_dns: Vec::new(),
-            cluster_domain: "cluster.local".to_owned(),
-            layout: case.layout.clone(),
-            node_name: "n1".to_owned(),
-            node_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            manifests: manifests.clone(),
-            manifest_url: None,
-            server: None,
-            max_restart_period: bootstrap::runner::worker::backoff::LONGEST,
-            node_labels: Vec::new(),
-            max_pods: bootstrap::runner::node::MAX_PODS,
-        };
-        let runtime = case.runtime.clone();
-        let runner =
-            tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });
         let mut started = None;
         // the first restart is at once, the next ones wait 10 s and 20 s
         for restarts in [1, 2] {
-            let pod = pod(&case, |pod| {
+            let pod = node.pod("web", |pod| {
                 pod.containers.get(1).is_some_and(|second| waits(second) && second.restarts == restarts)
             });
             let pod = pod.await;
@@ -84,10 +47,8 @@ fn case_155_of_two_containers_on_one_port_the_second_fails() {
         }
         fs::remove_file(manifests.join("web.json")).unwrap();
         until(|| interfaces().is_empty()).await;
-        let pods = case.layout.run_pods();
+        let pods = node.layout().run_pods();
         until(|| fs::read_dir(&pods).unwrap().count() == 0).await;
-        runner.abort();
-        let _ = runner.await;
-        case.finish().await;
+        node.finish().await;
     });
 }
