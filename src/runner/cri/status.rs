@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use super::select::Miss;
 use crate::error::chain_of;
 use crate::runner::runtime::RuntimeError;
+use crate::runner::status::api::cut;
 
 /// Bytes of a message, which travels in a header.
 const MAX_MESSAGE: usize = 2048;
@@ -17,10 +18,7 @@ pub(super) fn status(error: RuntimeError) -> Status {
         RuntimeError::PullFailed { .. } => Code::Unknown,
         RuntimeError::Other(_) => Code::Internal,
     };
-    let mut message = chain_of(&error.into());
-    let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
-    message.truncate(end.unwrap_or(0));
-    Status::new(code, message)
+    Status::new(code, cut(&chain_of(&error.into()), MAX_MESSAGE))
 }
 
 pub(super) fn missing(kind: &'static str, given: &str, miss: &Miss) -> Status {

@@ -106,33 +106,17 @@ where
     if asks_for(request.headers(), "websocket") {
         return over_websocket(request, options, work);
     }
-    if !asks_for(request.headers(), "SPDY/3.1") {
-        return no_upgrade();
-    }
-    let protocol = match negotiate(request.headers(), &REMOTE_COMMAND) {
-        Ok(protocol) => protocol,
-        Err(refusal) => return *refusal,
-    };
-    tokio::spawn(async move {
-        let Ok(io) = hyper::upgrade::on(request).await else { return };
-        let work = |mut streams: Streams| async move {
-            match tokio::time::timeout(CREATION, opened(&mut streams, options, protocol)).await {
-                Ok(Some(channels)) => {
-                    // what else the client opens is refused by a receiver that is not there any more
-                    drop(streams);
-                    work(channels).await;
-                }
-                Ok(None) => {}
-                Err(_) => tracing::debug!("a client has not opened its streams in time"),
+    over_spdy(request, &REMOTE_COMMAND, move |mut streams, protocol| async move {
+        match tokio::time::timeout(CREATION, opened(&mut streams, options, protocol)).await {
+            Ok(Some(channels)) => {
+                // what else the client opens is refused by a receiver that is not there any more
+                drop(streams);
+                work(channels).await;
             }
-        };
-        connection::serve(TokioIo::new(io), IDLE, work).await;
-    });
-    let mut answer = switching("SPDY/3.1");
-    if !protocol.is_empty() {
-        answer.headers_mut().insert(STREAM_PROTOCOL, HeaderValue::from_static(protocol));
-    }
-    answer
+            Ok(None) => {}
+            Err(_) => tracing::debug!("a client has not opened its streams in time"),
+        }
+    })
 }
 
 /// The streams that were asked for, and the error stream. `None`: the client is gone, or opens others.
@@ -234,16 +218,28 @@ pub fn port_forward<F>(request: Request<Incoming>, work: impl FnOnce(Streams) ->
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    over_spdy(request, &PORT_FORWARD, |streams, _| work(streams))
+}
+
+/// `work` gets the streams as the client opens them, and which of the `known` protocols they speak.
+fn over_spdy<F>(
+    request: Request<Incoming>,
+    known: &[&'static str],
+    work: impl FnOnce(Streams, &'static str) -> F + Send + 'static,
+) -> Answer
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     if !asks_for(request.headers(), "SPDY/3.1") {
         return no_upgrade();
     }
-    let protocol = match negotiate(request.headers(), &PORT_FORWARD) {
+    let protocol = match negotiate(request.headers(), known) {
         Ok(protocol) => protocol,
         Err(refusal) => return *refusal,
     };
     tokio::spawn(async move {
         let Ok(io) = hyper::upgrade::on(request).await else { return };
-        connection::serve(TokioIo::new(io), IDLE, work).await;
+        connection::serve(TokioIo::new(io), IDLE, |streams| work(streams, protocol)).await;
     });
     let mut answer = switching("SPDY/3.1");
     if !protocol.is_empty() {

@@ -210,7 +210,7 @@ fn terminated(ended: &Ended, limit: usize) -> api::ContainerStateTerminated {
 }
 
 /// The beginning of a text, `limit` bytes at most.
-fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
