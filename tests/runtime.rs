@@ -10,6 +10,7 @@ mod image_volumes;
 mod lifecycle;
 mod network;
 mod node;
+mod oom;
 mod output;
 mod pods;
 mod ports;

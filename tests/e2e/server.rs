@@ -163,7 +163,7 @@ fn credentials(node: &Node, kubeconfig: &str) -> [String; 4] {
 }
 
 #[test]
-fn case_22_91_and_164_the_nodes_api_answers_whom_it_may_also_without_an_api_server() {
+fn case_22_91_164_the_nodes_api_answers_whom_it_may_also_without_an_api_server() {
     let (node, _registry) = node();
     put(&node, "talk", &busybox("talk", TALK, "", "    stdin: true\n"));
     let object = node.object(&["node", "node"]).unwrap();

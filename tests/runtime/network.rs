@@ -52,7 +52,7 @@ fn of_the_machine(kind: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_076_ipc_and_shared_memory_are_the_pods() {
+async fn case_76_ipc_and_shared_memory_are_the_pods() {
     let case = Case::new().await;
     let (a, b) = (sandbox(&case, "a", |_| {}).await, sandbox(&case, "b", |_| {}).await);
     let host = sandbox(&case, "host", |config| config.namespaces.host_ipc = true).await;
@@ -71,7 +71,7 @@ async fn case_076_ipc_and_shared_memory_are_the_pods() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_076_processes_are_a_containers_own_or_the_pods() {
+async fn case_76_processes_are_a_containers_own_or_the_pods() {
     let mut case = Case::new().await;
     let alone = case.sandbox().await;
     assert_eq!(output(&case, &alone, "echo $$").await, "1");

@@ -174,3 +174,36 @@ async fn case_124_a_container_is_told_of_its_pod() {
     assert!(number("CPU=") >= processors && number("MEMORY=") > 64 << 20, "{open}");
     node.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_127_a_container_is_logged_ended_for_a_reason_and_given_its_hosts_and_a_read_only_root() {
+    let node = Node::new().await;
+    let printed =
+        node.run("printed", json!({ "containers": [container("main", "echo 'Hello World'; sleep 0.1")] })).await;
+    assert_eq!((printed.phase.as_str(), node.text(&printed, "main").as_str()), ("Succeeded", "Hello World\n"));
+
+    // it fails for ever, is told of, and goes with its manifest all the same
+    node.apply("failing", json!({ "containers": [container("main", "exit 1")], "terminationGracePeriodSeconds": 1 }));
+    let failed = |pod: &PodStatus| {
+        pod.containers[0].last_exit.as_ref().is_some_and(|exit| exit.reason == "Error" && exit.exit_code == 1)
+    };
+    node.pod("failing", failed).await;
+    node.remove("failing").await;
+
+    let aliases = json!([{ "ip": "123.45.67.89", "hostnames": ["foo", "bar"] }]);
+    let hosts = json!({ "hostAliases": aliases, "containers": [container("main", "cat /etc/hosts")] });
+    let hosts = node.run("hosts", hosts).await;
+    let text = node.text(&hosts, "main");
+    assert!(text.starts_with("# Kubernetes-managed hosts file (host network).\n"), "{text}");
+    assert!(text.ends_with("\n# Entries added by HostAliases.\n123.45.67.89\tfoo\tbar\n"), "{text}");
+
+    let mut confined = container("main", "echo test > /file; echo $?; cat /file");
+    confined["securityContext"] = json!({ "readOnlyRootFilesystem": true });
+    let confined = node.run("confined", json!({ "containers": [confined] })).await;
+    let text = node.text(&confined, "main");
+    assert!(
+        text.contains("can't create /file: Read-only file system") && text.contains("can't open '/file'"),
+        "{text}"
+    );
+    node.finish().await;
+}

@@ -26,7 +26,7 @@ fn variable(key: &str, path: &str, optional: bool) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_008_and_019_variables_come_from_a_file_of_an_init_container() {
+async fn case_8_19_variables_come_from_a_file_of_an_init_container() {
     let node = Node::new().await;
     let file = "# written by the init container\nCONFIG_1='value1'\nCONFIG_2 = 'value2'";
     let pod = pod(file, &[("CONFIG_1", false), ("CONFIG_2", false)], "env");

@@ -14,7 +14,7 @@ fn is_running(pod: &PodStatus) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_083_an_empty_dir_in_memory_goes_with_its_pod() {
+async fn case_83_an_empty_dir_in_memory_goes_with_its_pod() {
     let node = Node::new().await;
     let spec = |script: &str| {
         let mut container = container("main", script);
