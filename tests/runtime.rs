@@ -8,6 +8,7 @@ mod confinement;
 mod cri;
 mod image_volumes;
 mod lifecycle;
+mod limits;
 mod network;
 mod node;
 mod oom;

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::pod::{Container, ContainerKind, Pod, ResourceRequirements};
-use super::runtime::Resources;
+use super::runtime::{CgroupParent, Resources};
 
 /// Microseconds in which a CPU quota is counted.
 const PERIOD: i64 = 100_000;
@@ -33,6 +33,15 @@ pub fn qos(pod: &Pod) -> Qos {
         (true, _) => Qos::Guaranteed,
         (false, true) => Qos::Burstable,
         (false, false) => Qos::BestEffort,
+    }
+}
+
+/// Which tier the pod's cgroup belongs to [3.100].
+pub fn cgroup_parent(pod: &Pod) -> CgroupParent {
+    match qos(pod) {
+        Qos::Guaranteed => CgroupParent::Pods,
+        Qos::Burstable => CgroupParent::Burstable,
+        Qos::BestEffort => CgroupParent::BestEffort,
     }
 }
 

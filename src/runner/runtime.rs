@@ -146,10 +146,25 @@ pub struct PodSandboxConfig {
     /// Parameters of the kernel in the pod's own namespaces.
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
+    /// Where the pod's own cgroup is.
+    #[serde(default)]
+    pub cgroup_parent: CgroupParent,
     /// Limits of the pod's own cgroup, the parent of its containers'.
     pub resources: Resources,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+}
+
+/// Which cgroup of the instance a pod's is in [3.100].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CgroupParent {
+    /// The uppermost, where earlier versions put every pod.
+    #[default]
+    Instance,
+    /// That of all pods: those that are guaranteed what they ask for, and those of which nothing is known.
+    Pods,
+    Burstable,
+    BestEffort,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

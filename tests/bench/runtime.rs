@@ -50,6 +50,7 @@ fn sandbox(layout: &Layout) -> PodSandboxConfig {
         dns: None,
         log_directory: layout.pod_logs().join("default_pod_0123abcd"),
         namespaces: NamespaceOptions { host_network: true, host_pid: false, host_ipc: false, share_process: false },
+        cgroup_parent: Default::default(),
         resources: Resources::default(),
         port_mappings: vec![],
         sysctls: Default::default(),

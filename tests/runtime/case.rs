@@ -78,6 +78,9 @@ fn import_busybox(layout: &Layout, directory: &Path, config: serde_json::Value) 
     import(&Store::open(layout), &directory.join("image.tar"), None).unwrap();
 }
 
+/// Control groups that an instance has without any pod.
+const STAYS: [&str; 4] = ["/shims", "/kubepods", "/kubepods/burstable", "/kubepods/besteffort"];
+
 pub(super) struct Case {
     directory: tempfile::TempDir,
     pub(super) layout: Layout,
@@ -120,6 +123,7 @@ impl Case {
             namespaces: NamespaceOptions { host_network: true, ..NamespaceOptions::default() },
             port_mappings: Vec::new(),
             sysctls: Default::default(),
+            cgroup_parent: Default::default(),
             resources: Resources::default(),
             labels: Default::default(),
             annotations: Default::default(),
@@ -203,7 +207,8 @@ impl Case {
         let left: Vec<_> = fs::read_dir(self.layout.run_pods()).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         assert!(!self.layout.pods().join("0123abcd").exists(), "the pod's layers");
-        until(|| self.traces().iter().all(|trace| trace.ends_with("/shims"))).await;
+        let stays = |trace: &String| STAYS.iter().any(|group| trace.ends_with(group));
+        until(|| self.traces().iter().all(stays)).await;
         assert_eq!(tear_down(&self.layout).unwrap(), []);
         assert_eq!(self.traces(), Vec::<String>::new());
     }
@@ -222,14 +227,19 @@ impl Case {
         let instance = self.layout.instance();
         for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path()) {
             for root in [hierarchy.join(&instance), Path::new("/sys/fs/cgroup").join(&instance)] {
-                let below = fs::read_dir(&root).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-                traces.extend(below.map(|entry| entry.path().display().to_string()));
+                traces.extend(groups_below(&root).iter().map(|group| group.display().to_string()));
             }
         }
         traces.sort();
         traces.dedup();
         traces
     }
+}
+
+fn groups_below(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten().map(|entry| entry.path());
+    let below = entries.filter(|path| path.is_dir());
+    below.flat_map(|path| [vec![path.clone()], groups_below(&path)].concat()).collect()
 }
 
 pub(super) async fn open(layout: &Layout, settings: &Settings) -> Embedded {

@@ -285,11 +285,13 @@ async fn a_limit_that_cannot_be_set_does_not_cost_the_container() {
 /// What depends on control groups, again where version 2 is alone.
 #[test]
 fn version_2_of_control_groups_does_as_well() {
-    const AGAIN: [&str; 6] = [
+    const AGAIN: [&str; 8] = [
         "runtime::confinement::a_limit_that_cannot_be_set_does_not_cost_the_container",
         "runtime::confinement::the_machine_is_hidden_unless_privileged",
         "runtime::lifecycle::commands_run_inside",
         "runtime::lifecycle::what_ignores_the_signal_is_killed_with_all_it_has_left_behind",
+        "runtime::limits::case_77_a_pod_is_in_the_tier_of_its_class_until_it_is_gone",
+        "runtime::limits::what_an_older_runner_has_placed_is_adopted_where_it_is",
         "runtime::recovery::a_killed_shim_is_replaced_and_loses_nothing",
         "runtime::recovery::a_shim_killed_while_it_creates_leaves_nothing",
     ];
@@ -303,7 +305,7 @@ fn version_2_of_control_groups_does_as_well() {
         .output()
         .expect("`unshare` runs: install it with `apt-get install util-linux`");
     let text = String::from_utf8_lossy(&again.stdout);
-    assert!(again.status.success() && text.contains("6 passed"), "{text}{}", String::from_utf8_lossy(&again.stderr));
+    assert!(again.status.success() && text.contains("8 passed"), "{text}{}", String::from_utf8_lossy(&again.stderr));
 }
 
 /// Only `allowPrivilegeEscalation: false` takes away what a set-user-ID program gives [3.79].

@@ -130,6 +130,11 @@ async fn start(case: &Case) -> JoinHandle<()> {
     runner
 }
 
+/// It runs, and all its containers are ready.
+pub(super) fn is_up(pod: &PodStatus) -> bool {
+    pod.phase == "Running" && pod.all_containers().all(|one| one.ready)
+}
+
 /// A container of busybox that runs `script`.
 pub(super) fn container(name: &str, script: &str) -> Value {
     json!({ "name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", script] })

@@ -5,7 +5,8 @@
 //!                     /ipc, net, shm, …      see `namespaces`
 //!                     /<container>/…         see `shim::record`
 //! <state>/pods/<uid>/layers/<container>/     its writable layer
-//! cgroup <instance>/pod<uid>/<container>
+//! cgroup <instance>/shims                    the shims themselves
+//!        <instance>/kubepods/…               see `tiers`
 //! ```
 //!
 //! The files are the truth and the shims outlive this process: [`Embedded::open`] finds everything again, takes the
@@ -20,6 +21,7 @@ mod images;
 mod namespaces;
 mod places;
 mod sandbox;
+mod tiers;
 mod usage;
 mod watch;
 
@@ -36,8 +38,9 @@ use super::log::file::Rotation;
 use super::shim::protocol::{Reply, Verb};
 use super::spec::stop_signal;
 use super::{
-    Container, ContainerConfig, ContainerState, ContainerStats, ExecOutput, Exit, ImageFsInfo, ImageStatus, PodSandbox,
-    PodSandboxConfig, Resources, Runtime, RuntimeError, RuntimeResult, SandboxState, Session, StreamOptions,
+    CgroupParent, Container, ContainerConfig, ContainerState, ContainerStats, ExecOutput, Exit, ImageFsInfo,
+    ImageStatus, PodSandbox, PodSandboxConfig, Resources, Runtime, RuntimeError, RuntimeResult, SandboxState, Session,
+    StreamOptions,
 };
 use crate::error::{Context, Result, chain_of};
 use crate::image::pull::Puller;
@@ -86,6 +89,8 @@ struct Inner {
     puller: Puller,
     network: Arc<Network>,
     known: Mutex<Known>,
+    /// Shares that the burstable pods have together, held while they are changed.
+    burstable_shares: Mutex<Option<u64>>,
     /// Held while a pod's first process is started.
     pausing: tokio::sync::Mutex<()>,
 }
@@ -113,6 +118,7 @@ impl Embedded {
             boot_id: boot_id().context("cannot read the boot id")?,
             puller,
             known: Mutex::default(),
+            burstable_shares: Mutex::default(),
             pausing: Default::default(),
         };
         let runtime = Embedded { inner: Arc::new(inner) };

@@ -6,13 +6,13 @@ use crate::runner::container::log_directory;
 use crate::runner::cri::v1::{self, NamespaceMode};
 use crate::runner::pod::sysctls;
 use crate::runner::runtime::{
-    DnsConfig, NamespaceOptions, PodMetadata, PodSandboxConfig, PortMapping, Protocol, Resources,
+    CgroupParent, DnsConfig, NamespaceOptions, PodMetadata, PodSandboxConfig, PortMapping, Protocol, Resources,
 };
 
 /// `host_name`: the node's. `Err` tells every field that cannot be met.
 ///
-/// `linux.cgroup_parent` is not followed, since everything that an instance runs is in its own cgroup; the pod's limits
-/// come from `linux.resources`. What the security context says of a process of the sandbox's own has nobody to hold for.
+/// Of `linux.cgroup_parent` the tier counts, since everything that an instance runs is in its own cgroup; the pod's
+/// limits come from `linux.resources`. What the security context says of a process of the sandbox's own has nobody to hold for.
 pub fn config(
     asked: &v1::PodSandboxConfig,
     handler: &str,
@@ -46,12 +46,27 @@ pub fn config(
         namespaces,
         port_mappings,
         sysctls: linux.sysctls.into_iter().collect(),
+        cgroup_parent: cgroup_parent(&linux.cgroup_parent),
         resources: Resources { oom_score_adj: None, ..limits.unwrap_or_default() },
         labels: asked.labels.clone().into_iter().collect(),
         annotations,
         metadata,
     };
     problems.or(config)
+}
+
+/// A client that counts in tiers names the pod's own cgroup: `/kubepods/burstable/pod<uid>`, or
+/// `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice`. Of any other pod nothing is known.
+fn cgroup_parent(asked: &str) -> CgroupParent {
+    let is_in = |tier: &str| {
+        let slice = format!("kubepods-{tier}.slice");
+        asked.split('/').any(|part| part == tier || part == slice)
+    };
+    match (is_in("burstable"), is_in("besteffort")) {
+        (true, _) => CgroupParent::Burstable,
+        (false, true) => CgroupParent::BestEffort,
+        (false, false) => CgroupParent::Pods,
+    }
 }
 
 fn metadata(asked: Option<&v1::PodSandboxMetadata>, problems: &mut Problems) -> PodMetadata {
@@ -173,6 +188,19 @@ pub(crate) mod tests {
         let config = converted(&with).unwrap();
         assert_eq!((config.hostname.as_str(), config.log_directory.as_path()), ("h", Path::new("/var/log/pods/x")));
         assert_eq!(config.dns.unwrap().to_string(), "nameserver 10.0.0.10\n");
+    }
+
+    #[test]
+    fn a_clients_tier_is_found_in_either_drivers_words() {
+        for (asked, expected) in [
+            ("", CgroupParent::Pods),
+            ("/kubepods/podburstable", CgroupParent::Pods),
+            ("/kubepods/burstable/podu-1", CgroupParent::Burstable),
+            ("/kubepods/besteffort/podu-1", CgroupParent::BestEffort),
+            ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podu_1.slice", CgroupParent::Burstable),
+        ] {
+            assert_eq!(cgroup_parent(asked), expected, "{asked}");
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Node {
                 host_ip: None,
             }],
             sysctls: Default::default(),
+            cgroup_parent: Default::default(),
             resources: Resources::default(),
             labels: Default::default(),
             annotations: Default::default(),

@@ -14,7 +14,7 @@ use super::namespaces;
 use super::places::Places;
 use super::sandbox::{self, SandboxRecord};
 use super::watch::exit_on_file;
-use super::{ContainerState, PodSandbox};
+use super::{ContainerState, PodSandbox, tiers};
 use crate::error::{Context, Result, chain_of};
 use crate::linux::cgroup::Cgroups;
 use crate::linux::process::{Identity, boot_id};
@@ -134,22 +134,24 @@ fn restore_container(
         Err(error) if is_unreadable(&error) => return Err(error),
         Err(error) => tracing::warn!("removing container `{}`: {}", name(directory), chain_of(&error)),
     }
-    let (uid, id) = (&sandbox.config.metadata.uid, name(directory));
-    warn(container(cgroups, directory, &places.writable(uid, &id), &places.container_cgroup(uid, &id)));
+    let (pod, id) = (&sandbox.config, name(directory));
+    let (writable, cgroup) = (places.writable(&pod.metadata.uid, &id), places.container_cgroup(pod, &id));
+    warn(container(cgroups, directory, &writable, &cgroup));
     Ok(None)
 }
 
 /// Removes cgroups and writable layers that belong to no container.
 fn sweep(places: &Places, cgroups: &Cgroups, sandboxes: &[PodSandbox], entries: &[Arc<Entry>]) {
-    let shims = places.shims_cgroup();
-    let pods: Vec<_> = sandboxes.iter().map(|sandbox| places.pod_cgroup(&sandbox.config.metadata.uid)).collect();
-    for pod in cgroups.at(places.cgroup()).below().into_iter().filter(|path| *path != shims) {
+    let pods: Vec<_> = sandboxes.iter().map(|sandbox| places.pod_cgroup(&sandbox.config)).collect();
+    let pauses: Vec<_> = sandboxes.iter().map(|sandbox| places.pause_cgroup(sandbox)).collect();
+    let parents = tiers::PARENTS.map(|parent| places.parent_cgroup(parent));
+    let stays = |path: &PathBuf| parents.contains(path) || *path == places.shims_cgroup();
+    let found = parents.iter().flat_map(|parent| cgroups.at(parent).below());
+    for pod in found.filter(|path| !stays(path)) {
         if !pods.contains(&pod) {
             warn(end_cgroup(cgroups, &pod));
             continue;
         }
-        let pauses: Vec<_> =
-            sandboxes.iter().map(|sandbox| places.pause_cgroup(&sandbox.config.metadata.uid, &sandbox.id)).collect();
         let is_known =
             |path: &PathBuf| pauses.contains(path) || entries.iter().any(|entry| entry.record.cgroup == *path);
         for container in cgroups.at(&pod).below().into_iter().filter(|path| !is_known(path)) {
@@ -207,8 +209,7 @@ fn name(path: &Path) -> String {
 /// Lets go of what a sandbox's containers have shared: none of them is left.
 pub(super) fn shared(cgroups: &Cgroups, places: &Places, sandbox: &PodSandbox) -> Vec<Leftover> {
     let directory = places.sandbox(&sandbox.id);
-    let mut leftovers: Vec<_> =
-        end_cgroup(cgroups, &places.pause_cgroup(&sandbox.config.metadata.uid, &sandbox.id)).into_iter().collect();
+    let mut leftovers: Vec<_> = end_cgroup(cgroups, &places.pause_cgroup(sandbox)).into_iter().collect();
     leftovers.extend(mount::unmount_below(&directory).unwrap_or_else(|error| vec![leftover(&directory, &error)]));
     leftovers
 }

@@ -252,7 +252,7 @@ impl Embedded {
             managed_files: super::sandbox::managed_files(&places.sandbox(sandbox)),
             root: self.inner.layout.root().to_owned(),
             writable: places.writable(uid, &id),
-            cgroup: places.container_cgroup(uid, &id),
+            cgroup: places.container_cgroup(&pod.config, &id),
             shims_cgroup: places.shims_cgroup(),
             log,
             rotation: self.inner.settings.rotation,

@@ -81,7 +81,7 @@ impl Embedded {
         }
         // one at a time, or two containers would be started in two namespaces
         let _starting = self.inner.pausing.lock().await;
-        let path = self.inner.places.pause_cgroup(&sandbox.config.metadata.uid, &sandbox.id);
+        let path = self.inner.places.pause_cgroup(sandbox);
         if !self.inner.cgroups.at(&path).processes().is_empty() {
             return Ok(());
         }

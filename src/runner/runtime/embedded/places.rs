@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
+use crate::runner::runtime::{CgroupParent, PodSandbox, PodSandboxConfig};
 
 #[derive(Debug, Clone)]
 pub(super) struct Places {
@@ -52,17 +53,28 @@ impl Places {
         self.cgroup().join("shims")
     }
 
-    pub(super) fn pod_cgroup(&self, uid: &str) -> PathBuf {
-        self.cgroup().join(format!("pod{uid}"))
+    /// What pods' cgroups are in: below `kubepods`, as below a kubelet's `cgroupRoot` [3.100].
+    pub(super) fn parent_cgroup(&self, parent: CgroupParent) -> PathBuf {
+        let pods = || self.cgroup().join("kubepods");
+        match parent {
+            CgroupParent::Instance => self.cgroup(),
+            CgroupParent::Pods => pods(),
+            CgroupParent::Burstable => pods().join("burstable"),
+            CgroupParent::BestEffort => pods().join("besteffort"),
+        }
+    }
+
+    pub(super) fn pod_cgroup(&self, pod: &PodSandboxConfig) -> PathBuf {
+        self.parent_cgroup(pod.cgroup_parent).join(format!("pod{}", pod.metadata.uid))
     }
 
     /// Of the process that keeps the containers' PID namespace, where they share one.
-    pub(super) fn pause_cgroup(&self, uid: &str, sandbox: &str) -> PathBuf {
-        self.pod_cgroup(uid).join(sandbox)
+    pub(super) fn pause_cgroup(&self, sandbox: &PodSandbox) -> PathBuf {
+        self.pod_cgroup(&sandbox.config).join(&sandbox.id)
     }
 
-    pub(super) fn container_cgroup(&self, uid: &str, container: &str) -> PathBuf {
-        self.pod_cgroup(uid).join(container)
+    pub(super) fn container_cgroup(&self, pod: &PodSandboxConfig, container: &str) -> PathBuf {
+        self.pod_cgroup(pod).join(container)
     }
 }
 

@@ -52,14 +52,17 @@ impl Embedded {
         let runtime = self.clone();
         let prepared = blocking(move || {
             let prepared = runtime.prepare(&mut sandbox);
-            if prepared.is_err() {
-                runtime.unmake(&sandbox.id);
+            match &prepared {
+                Ok(_) => {
+                    runtime.known().sandboxes.insert(sandbox.id.clone(), sandbox.clone());
+                    runtime.share_out_now();
+                }
+                Err(_) => runtime.unmake(&sandbox.id),
             }
             prepared.map(|warnings| (sandbox, warnings))
         });
         let (sandbox, warnings) = prepared.await??;
         self.warn_once(warnings);
-        self.known().sandboxes.insert(sandbox.id.clone(), sandbox.clone());
         Ok(sandbox)
     }
 
@@ -91,7 +94,7 @@ impl Embedded {
             let network = directory.join(Kind::Network.file());
             sandbox.ips = self.inner.network.attach(&sandbox.id, config, &network)?;
         }
-        let cgroup = self.inner.cgroups.at(self.inner.places.pod_cgroup(&config.metadata.uid));
+        let cgroup = self.inner.cgroups.at(self.inner.places.pod_cgroup(config));
         cgroup.create()?;
         let warnings = cgroup.limit(&limits(&config.resources, false))?;
         self.store(sandbox)?;
@@ -120,6 +123,7 @@ impl Embedded {
             }
             _ => return Ok(()),
         };
+        self.share_out().await?;
         Ok(self.store(&ended)?)
     }
 
@@ -145,12 +149,17 @@ impl Embedded {
         let removed = join_all(entries.iter().map(|entry| self.forget_container(&entry.record.id))).await;
         removed.into_iter().collect::<Result<Vec<_>>>()?;
         self.release(id).await?;
-        let uid = sandbox.config.metadata.uid;
-        let is_last = !self.known().sandboxes.values().any(|other| other.id != id && other.config.metadata.uid == uid);
+        let config = sandbox.config;
+        let others: Vec<_> = self.known().sandboxes.values().filter(|other| other.id != id).cloned().collect();
         let (inner, id_) = (Arc::clone(&self.inner), id.to_owned());
         blocking(move || -> Result<()> {
-            if is_last {
-                inner.cgroups.at(inner.places.pod_cgroup(&uid)).remove()?;
+            let cgroup = inner.places.pod_cgroup(&config);
+            // a later sandbox of the pod may be elsewhere, if the pod is of another class by then
+            if !others.iter().any(|other| inner.places.pod_cgroup(&other.config) == cgroup) {
+                inner.cgroups.at(cgroup).remove()?;
+            }
+            let uid = config.metadata.uid;
+            if !others.iter().any(|other| other.config.metadata.uid == uid) {
                 // what the runner keeps there of the pod stays
                 for empty in [inner.places.layers(&uid), inner.places.pods().join(&uid)] {
                     let _ = fs::remove_dir(empty);
@@ -163,7 +172,7 @@ impl Embedded {
         })
         .await??;
         self.known().sandboxes.remove(id);
-        Ok(())
+        Ok(self.share_out().await?)
     }
 
     /// Finds what an earlier runner has left, adopts what lives and removes what is of no use.
@@ -190,7 +199,7 @@ impl Embedded {
             }
         }
         self.known().sandboxes.extend(sandboxes.into_iter().map(|sandbox| (sandbox.id.clone(), sandbox)));
-        Ok(())
+        self.make_tiers().await
     }
 }
 
