@@ -92,6 +92,8 @@ pub struct Options {
     pub node_labels: Vec<(String, String)>,
     /// Pods that this node takes.
     pub max_pods: usize,
+    /// Processes that a pod may have, if they are counted.
+    pub pod_max_pids: Option<i64>,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -113,6 +115,7 @@ where
         max_restart_period,
         node_labels,
         max_pods,
+        pod_max_pids,
         cluster_dns,
         cluster_domain,
     } = options;
@@ -125,7 +128,8 @@ where
     let runtime = open(layout.clone()).await?;
     let listener = control::bind_socket(&layout)?;
     let cri_listener = cri::bind_socket(&layout)?;
-    let node = Node { max_pods, cluster_dns, cluster_domain, ..node(node_name, node_ip, node_labels)? };
+    let node = node(node_name, node_ip, node_labels)?;
+    let node = Node { max_pods, pod_max_pids, cluster_dns, cluster_domain, ..node };
     let site = Arc::new(Site {
         runtime,
         node,
@@ -223,6 +227,7 @@ fn node(name: String, ip: IpAddr, labels: Vec<(String, String)>) -> Result<Node>
     let name = name.to_lowercase();
     Ok(Node {
         max_pods: node::MAX_PODS,
+        pod_max_pids: None,
         labels: node::labels(&name, labels),
         name,
         host_name: host_name.to_string_lossy().into_owned(),

@@ -75,6 +75,9 @@ pub struct RunnerArgs {
     /// Pods that this node takes
     #[arg(long, value_name = "COUNT", default_value_t = node::MAX_PODS)]
     max_pods: usize,
+    /// Processes that a pod may have; -1 for as many as there may be
+    #[arg(long, value_name = "COUNT", default_value_t = -1, allow_negative_numbers = true)]
+    pod_max_pids: i64,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -116,6 +119,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
         max_restart_period: Duration::from_secs(args.max_container_restart_period),
         node_labels: args.node_labels,
         max_pods: args.max_pods,
+        pod_max_pids: Some(args.pod_max_pids).filter(|count| *count > 0),
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
         server: (args.port != 0).then_some(server),
     };

@@ -79,7 +79,7 @@ pub fn sandbox(
         port_mappings: pod.network.as_ref().map(|network| network.ports.clone()).unwrap_or_default(),
         sysctls: pod.sysctls.clone(),
         cgroup_parent: resources::cgroup_parent(pod),
-        resources: resources::of_pod(pod),
+        resources: resources::of_pod(pod, node),
         labels: labels(pod),
         annotations,
         metadata,

@@ -18,6 +18,8 @@ pub struct Node {
     pub cpu: i64,
     /// Pods that it takes [9.16].
     pub max_pods: usize,
+    /// Processes that a pod may have; `None` where nobody counts them.
+    pub pod_max_pids: Option<i64>,
     pub labels: BTreeMap<String, String>,
 }
 

@@ -46,7 +46,7 @@ pub fn cgroup_parent(pod: &Pod) -> CgroupParent {
 }
 
 /// Limits of the pod's own cgroup: a quota or a memory limit only where every container has one [3.104].
-pub fn of_pod(pod: &Pod) -> Resources {
+pub fn of_pod(pod: &Pod, node: &Node) -> Resources {
     let limit = |amount: fn(&ResourceRequirements) -> Option<i64>| -> Option<i64> {
         let limited = pod.containers.iter().all(|container| amount(&container.resources).is_some_and(|of| of > 0));
         limited.then(|| at_once(pod, |of| amount(of).unwrap_or(0)))
@@ -57,7 +57,7 @@ pub fn of_pod(pod: &Pod) -> Resources {
         cpu_quota: cpu.and_then(quota),
         cpu_period: cpu.map(|_| PERIOD.unsigned_abs()),
         memory_limit: limit(|of| of.memory_limit),
-        pids_limit: None,
+        pids_limit: node.pod_max_pids,
         oom_score_adj: None,
     }
 }
@@ -196,9 +196,10 @@ mod tests {
     #[test]
     fn a_pod_is_limited_only_where_all_its_containers_are() {
         let (limited, free) = (requirements((500, 500), (10, 20)), requirements((250, 0), (0, 0)));
-        let both = of_pod(&pod(&[limited, limited]));
+        let node = testing::node();
+        let both = of_pod(&pod(&[limited, limited]), &node);
         assert_eq!((both.cpu_shares, both.cpu_quota, both.memory_limit), (Some(1024), Some(100_000), Some(40)));
-        let one = of_pod(&pod(&[limited, free]));
+        let one = of_pod(&pod(&[limited, free]), &node);
         assert_eq!((one.cpu_shares, one.cpu_quota, one.memory_limit), (Some(768), None, None));
     }
 
@@ -212,8 +213,16 @@ mod tests {
         ] {
             let mut pod = pod(&[of(300), of(200), of(500), of(100)]);
             pod.containers.iter_mut().zip(kinds).for_each(|(container, kind)| container.kind = kind);
-            assert_eq!(of_pod(&pod).cpu_quota, Some(expected * 100), "{kinds:?}");
+            assert_eq!(of_pod(&pod, &testing::node()).cpu_quota, Some(expected * 100), "{kinds:?}");
         }
+    }
+
+    #[test]
+    fn case_73_a_pod_has_so_many_processes_and_its_containers_share_them() {
+        let node = Node { pod_max_pids: Some(1024), ..testing::node() };
+        let pod = testing::pod("a");
+        assert_eq!((of_pod(&pod, &node).pids_limit, of_container(&pod, 0, &node).pids_limit), (Some(1024), None));
+        assert_eq!(of_pod(&pod, &testing::node()).pids_limit, None);
     }
 
     #[test]

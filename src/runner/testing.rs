@@ -20,6 +20,7 @@ pub(crate) fn node() -> Node {
         memory: 1 << 30,
         cpu: 2000,
         max_pods: super::node::MAX_PODS,
+        pod_max_pids: None,
         labels: super::node::labels("node", []),
     }
 }

@@ -134,3 +134,16 @@ async fn what_an_older_runner_has_placed_is_adopted_where_it_is() {
     assert!(groups.processes(&format!("kubepods/burstable/pod0123abcd/{}", new.id)) > 0);
     case.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_73_a_pod_has_so_many_processes_as_its_node_lets_it() {
+    let node = Node::with(|options| options.pod_max_pids = Some(1024)).await;
+    let groups = Groups::of(node.layout());
+    node.apply("a", sleeping(json!({})));
+    let pod = node.pod("a", is_up).await;
+    let place = format!("kubepods/besteffort/pod{}", pod.uid);
+    assert_eq!(groups.read(&place, &["pids.max"]), "1024");
+    let id = pod.containers[0].id.as_ref().unwrap();
+    assert_eq!(groups.read(&format!("{place}/{id}"), &["pids.max"]), "max", "containers share what their pod has");
+    node.finish().await;
+}

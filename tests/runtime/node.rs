@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, client};
 use bootstrap::layout::Layout;
-use bootstrap::runner;
+use bootstrap::runner::{self, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -16,13 +16,19 @@ use crate::support::options::options;
 pub(super) struct Node {
     pub(super) case: Case,
     runner: JoinHandle<()>,
+    change: fn(&mut Options),
 }
 
 impl Node {
     pub(super) async fn new() -> Node {
+        Node::with(|_| ()).await
+    }
+
+    /// `change`: what its runners are told otherwise.
+    pub(super) async fn with(change: fn(&mut Options)) -> Node {
         let case = Case::new().await;
-        let runner = start(&case).await;
-        Node { case, runner }
+        let runner = start(&case, change).await;
+        Node { case, runner, change }
     }
 
     /// Ends the runner, as a signal that cannot be caught would, and starts the next one.
@@ -30,7 +36,7 @@ impl Node {
         self.runner.abort();
         let _ = (&mut self.runner).await;
         self.case.reopen().await;
-        self.runner = start(&self.case).await;
+        self.runner = start(&self.case, self.change).await;
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -117,10 +123,11 @@ impl Node {
 }
 
 /// A runner that answers.
-async fn start(case: &Case) -> JoinHandle<()> {
+async fn start(case: &Case, change: fn(&mut Options)) -> JoinHandle<()> {
     let layout = case.layout.clone();
     fs::create_dir_all(layout.manifests()).unwrap();
-    let options = options(&layout);
+    let mut options = options(&layout);
+    change(&mut options);
     let runtime = case.runtime.clone();
     let runner = tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });
     while !client::is_running(&layout).await {

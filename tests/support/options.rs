@@ -21,5 +21,6 @@ pub(crate) fn options(layout: &Layout) -> Options {
         max_restart_period: LONGEST,
         node_labels: Vec::new(),
         max_pods: MAX_PODS,
+        pod_max_pids: None,
     }
 }

@@ -39,6 +39,9 @@ pub fn document(settings: &Settings, files: &Files, node: &Node, manifests: &Pat
         "clusterDNS": node.cluster_dns,
         "streamingConnectionIdleTimeout": seconds(IDLE),
         "maxPods": node.max_pods,
+        "podPidsLimit": node.pod_max_pids.unwrap_or(-1),
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": true,
         "crashLoopBackOff": { "maxContainerRestartPeriod": seconds(longest_backoff) },
     } })
 }
@@ -60,6 +63,10 @@ mod tests {
         );
         assert_eq!((&shown["staticPodPath"], &shown["port"]), (&json!("/m"), &json!(10250)));
         assert_eq!((&shown["address"], &shown["tlsCertFile"]), (&json!("0.0.0.0"), &json!("/c")));
+        assert_eq!(shown["podPidsLimit"], -1);
+        let node = Node { pod_max_pids: Some(1024), ..testing::node() };
+        let limited = document(&settings, &files, &node, Path::new("/m"), Duration::from_secs(300));
+        assert_eq!(limited["kubeletconfig"]["podPidsLimit"], 1024);
         assert_eq!(shown["crashLoopBackOff"]["maxContainerRestartPeriod"], "300s");
     }
 }

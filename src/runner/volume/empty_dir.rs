@@ -59,7 +59,7 @@ fn page_sizes() -> Vec<String> {
 
 /// The smallest of its own limit, the pod's and the machine's [4.21].
 fn size(size_limit: Option<i64>, pod: &Pod, node: &Node) -> i64 {
-    let limits = [size_limit, resources::of_pod(pod).memory_limit, Some(node.memory)];
+    let limits = [size_limit, resources::of_pod(pod, node).memory_limit, Some(node.memory)];
     limits.into_iter().flatten().filter(|limit| *limit > 0).min().unwrap_or(node.memory)
 }
 
