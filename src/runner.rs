@@ -59,6 +59,7 @@ use node::Node;
 use pods::Pods;
 use published::Board;
 use runtime::Runtime;
+use runtime::log::file::Rotation;
 use source::Kind;
 use source::url::ManifestUrl;
 use worker::Site;
@@ -94,6 +95,8 @@ pub struct Options {
     pub max_pods: usize,
     /// Processes that a pod may have, if they are counted.
     pub pod_max_pids: Option<i64>,
+    /// How much of each container's output is kept; what makes containers has it, too.
+    pub rotation: Rotation,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -116,6 +119,7 @@ where
         node_labels,
         max_pods,
         pod_max_pids,
+        rotation,
         cluster_dns,
         cluster_domain,
     } = options;
@@ -137,6 +141,7 @@ where
         board: Board::default(),
         recorder: Recorder::default(),
         longest_backoff: max_restart_period,
+        rotation,
     });
     let url = manifest_url.as_ref().map(ManifestUrl::origin);
     let found = takeover::find(&site, &manifests, url.as_ref()).await?;
@@ -156,6 +161,7 @@ where
     let (open, mut conversations) = mpsc::channel(1);
     let api = server.map(|settings| server::run(settings, manifests.clone(), Arc::clone(&site), ask_sender.clone()));
     let cri = cri::serve(cri_listener, cri::Cri::new(Arc::clone(&site), ask_sender.clone()));
+    let compression = logs::compress::run(Arc::clone(&site));
     let socket = control::serve(listener, ask_sender, open);
     let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));
     let mut helpers = tokio::task::JoinSet::new();
@@ -163,6 +169,7 @@ where
     url.map(|url| helpers.spawn(url));
     helpers.spawn(socket);
     helpers.spawn(agent);
+    helpers.spawn(compression);
     api.map(|api| helpers.spawn(api));
     helpers.spawn(cri);
     let settled = tokio::time::sleep(SETTLED);

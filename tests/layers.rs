@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "runner/node",
     "runner/resources",
     "runner/logs/lines",
+    "runner/runtime/log/rotated",
     "runner/server/cache",
     "runner/server/configz",
     "runner/server/identity",

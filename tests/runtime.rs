@@ -9,6 +9,7 @@ mod cri;
 mod image_volumes;
 mod lifecycle;
 mod limits;
+mod logs;
 mod network;
 mod node;
 mod oom;

@@ -12,7 +12,9 @@ use crate::host::facts;
 use crate::image::pull::Puller;
 use crate::layout::port;
 use crate::runner::node;
+use crate::runner::pod::quantity::Quantity;
 use crate::runner::runtime::embedded::{Embedded, Settings};
+use crate::runner::runtime::log::file::Rotation;
 use crate::runner::server;
 use crate::runner::source::url::ManifestUrl;
 use crate::runner::worker::backoff;
@@ -78,6 +80,13 @@ pub struct RunnerArgs {
     /// Processes that a pod may have; -1 for as many as there may be
     #[arg(long, value_name = "COUNT", default_value_t = -1, allow_negative_numbers = true)]
     pod_max_pids: i64,
+    /// Of each container's log, the size at which it is rotated; 0 or less for never
+    #[arg(long, value_name = "QUANTITY", default_value = "10Mi", value_parser = size, allow_hyphen_values = true)]
+    container_log_max_size: u64,
+    /// Of each container's log, the files that there may be, the live one included
+    #[arg(long, value_name = "COUNT", default_value_t = Rotation::default().max_files,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..))]
+    container_log_max_files: usize,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -86,6 +95,12 @@ pub struct RunnerArgs {
 fn label(text: &str) -> std::result::Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label is written as `KEY=VALUE`")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Bytes of one log file.
+fn size(text: &str) -> std::result::Result<u64, String> {
+    let size = Quantity::parse(text).ok_or("a size is a quantity such as `10Mi`")?.value();
+    Ok(u64::try_from(size).ok().filter(|size| *size > 0).unwrap_or(Rotation::UNLIMITED))
 }
 
 pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
@@ -106,6 +121,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
         certificate: args.tls_cert_file.zip(args.tls_private_key_file),
         client_authority: args.client_ca_file,
     };
+    let rotation = Rotation { max_size: args.container_log_max_size, max_files: args.container_log_max_files };
     let options = Options {
         layout: layout.clone(),
         node_name: args.node_name.unwrap_or(facts.hostname).trim().to_lowercase(),
@@ -120,12 +136,13 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
         node_labels: args.node_labels,
         max_pods: args.max_pods,
         pod_max_pids: Some(args.pod_max_pids).filter(|count| *count > 0),
+        rotation,
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
         server: (args.port != 0).then_some(server),
     };
     // one thread: what the runner does all day is wait
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let settings = Settings { pod_cidr: args.pod_cidr, ..Settings::default() };
+    let settings = Settings { pod_cidr: args.pod_cidr, rotation, ..Settings::default() };
     runtime.block_on(runner::run(options, |layout| async move {
         Embedded::open(&layout, Puller::open(&layout)?, settings).await
     }))

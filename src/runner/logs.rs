@@ -1,5 +1,7 @@
-//! What the runner does about log files: it links, counts and removes them; the shim writes them [6].
+//! What the runner does about log files: it links, counts, compresses and removes them; the shim writes and rotates
+//! them [6].
 
+pub mod compress;
 pub mod lines;
 pub mod reader;
 

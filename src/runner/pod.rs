@@ -13,7 +13,7 @@ mod document;
 mod identity;
 pub mod object;
 pub mod placement;
-mod quantity;
+pub(crate) mod quantity;
 mod references;
 pub(super) mod sysctls;
 mod unknown;

@@ -94,7 +94,7 @@ pub(super) async fn run<R: Runtime>(
         return tracing::error!("the API of this node is not served: {}", chain_of(&error));
     }
     let reviewer = ApiReviewer::new(layout.kubelet_kubeconfig(), node.name.clone());
-    let shown = configz::document(&settings, &files, node, &manifests, site.longest_backoff);
+    let shown = configz::document(&settings, &files, node, &manifests, site.longest_backoff, site.rotation);
     let server = Arc::new(Server::new(Arc::clone(&site), asks, Gate::new(reviewer), shown));
     let listener = listen(&settings).await;
     accept(listener, Arc::new(Tls::new(files)), server).await;

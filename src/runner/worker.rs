@@ -29,6 +29,7 @@ use super::probe;
 use super::published::{Board, Published};
 use super::record::{self, Clock, Record};
 use super::runtime::Runtime;
+use super::runtime::log::file::Rotation;
 use super::status;
 use crate::control::PodStatus;
 use crate::error::chain_of;
@@ -49,6 +50,8 @@ pub struct Site<R> {
     pub recorder: Recorder,
     /// No container waits longer for its restart.
     pub longest_backoff: Duration,
+    /// How much of each container's output is kept.
+    pub rotation: Rotation,
 }
 
 impl<R> Site<R> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bootstrap::control::{ContainerState, PodStatus, Reply, Request, client};
 use bootstrap::layout::Layout;
+use bootstrap::runner::runtime::log::file::Rotation;
 use bootstrap::runner::{self, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -21,12 +22,17 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn new() -> Node {
-        Node::with(|_| ()).await
+        Node::rotating(Rotation::default(), |_| ()).await
     }
 
     /// `change`: what its runners are told otherwise.
     pub(super) async fn with(change: fn(&mut Options)) -> Node {
-        let case = Case::new().await;
+        Node::rotating(Rotation::default(), change).await
+    }
+
+    /// Keeps so much of every container's output.
+    pub(super) async fn rotating(rotation: Rotation, change: fn(&mut Options)) -> Node {
+        let case = Case::with(rotation, json!({})).await;
         let runner = start(&case, change).await;
         Node { case, runner, change }
     }
@@ -126,7 +132,7 @@ impl Node {
 async fn start(case: &Case, change: fn(&mut Options)) -> JoinHandle<()> {
     let layout = case.layout.clone();
     fs::create_dir_all(layout.manifests()).unwrap();
-    let mut options = options(&layout);
+    let mut options = Options { rotation: case.settings.rotation, ..options(&layout) };
     change(&mut options);
     let runtime = case.runtime.clone();
     let runner = tokio::spawn(async move { runner::run(options, |_| std::future::ready(Ok(runtime))).await.unwrap() });

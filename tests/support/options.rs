@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bootstrap::layout::Layout;
 use bootstrap::runner::Options;
 use bootstrap::runner::node::MAX_PODS;
+use bootstrap::runner::runtime::log::file::Rotation;
 use bootstrap::runner::worker::backoff::LONGEST;
 
 /// Of the node `n1`, whose manifests are where kubeadm has them, without an API of its own.
@@ -22,5 +23,6 @@ pub(crate) fn options(layout: &Layout) -> Options {
         node_labels: Vec::new(),
         max_pods: MAX_PODS,
         pod_max_pids: None,
+        rotation: Rotation::default(),
     }
 }

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_line_are_joined_each_stream_for_itself() {
+    fn case_149_parts_of_a_line_are_joined_each_stream_for_itself() {
         let records = [
             "T1 stdout F one\n",
             "T2 stdout P two-\n",
@@ -92,6 +92,25 @@ mod tests {
         ];
         assert_eq!(joined(&records, false), "one\nerr-err\ntwo-two-two\n\nno record\nend");
         assert_eq!(joined(&records[..6], true), "T1 one\nT3 err-err\nT2 two-two-two\n");
+    }
+
+    #[test]
+    fn case_149_a_record_has_a_time_a_stream_tags_and_a_text() {
+        for (record, expected) in [
+            ("T stdout F text\n", "T text\n"),
+            ("T stderr F text\n", "T text\n"),
+            ("T stdout P text\n", "T text"),
+            ("T stdout F:later:tags text\n", "T text\n"),
+            ("T stdout P:later:tags text\n", "T text"),
+            ("T stdout F \n", "T \n"),
+            // no records
+            ("T stdin F text\n", "T stdin F text\n"),
+            ("T stdout\n", "T stdout\n"),
+            ("{\"log\":\"text\"}\n", "{\"log\":\"text\"}\n"),
+            ("\n", "\n"),
+        ] {
+            assert_eq!(joined(&[record], true), expected, "{record}");
+        }
     }
 
     #[test]

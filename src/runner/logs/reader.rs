@@ -11,6 +11,8 @@ use jiff::Timestamp;
 
 use super::lines::{Joiner, Line};
 use crate::error::{Context, Result};
+use crate::runner::runtime::log::file::rotated_files;
+use crate::runner::runtime::log::rotated::Form;
 
 /// How often a followed log is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -62,17 +64,23 @@ pub fn read(
     }
     while let Some(followed) = followed {
         // looked at first: what was written before the end is read
-        let is_over = followed.is_over() || reader.left == 0;
+        let is_over = followed.is_over();
         reader.all(&mut log)?;
-        if is_over {
-            break;
-        }
-        if let Some(next) = followed.current().filter(|current| log.is_another(current)) {
-            // what was written between the last look and the rename or the restart
-            reader.all(&mut log)?;
-            log = Log::open(&next)?;
-        } else {
-            std::thread::sleep(POLL);
+        let next = followed.current().filter(|current| log.is_another(current));
+        match next {
+            _ if reader.left == 0 => break,
+            Some(current) => {
+                // what was written between the last look and the rename or the restart
+                reader.all(&mut log)?;
+                match Log::open(&log.successor(&current)) {
+                    Ok(next) => log = next,
+                    // it was rotated or removed in this very moment
+                    Err(error) if is_missing(&error) => std::thread::sleep(POLL),
+                    Err(error) => return Err(error),
+                }
+            }
+            None if is_over => break,
+            None => std::thread::sleep(POLL),
         }
     }
     let rest: Vec<_> = reader.joiner.rest().collect();
@@ -142,9 +150,20 @@ impl Log {
         Ok(Log { reader: BufReader::new(file), identity, partial: Vec::new() })
     }
 
+    /// The file that was begun after this one: several may have been rotated since the last look. All are newer than
+    /// one that is gone, or compressed.
+    fn successor(&self, current: &Path) -> PathBuf {
+        let mut files = rotated_files(current).unwrap_or_default();
+        files.retain(|file| file.form == Form::Plain);
+        files.sort_unstable_by(|one, other| one.age.cmp(&other.age));
+        let paths: Vec<_> = files.iter().map(|file| current.with_file_name(&file.name)).collect();
+        let own = paths.iter().rposition(|path| identity(path) == Some(self.identity));
+        paths.get(own.map_or(0, |own| own + 1)).cloned().unwrap_or_else(|| current.to_owned())
+    }
+
     /// In the middle of a rotation there is none.
     fn is_another(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) != self.identity)
+        identity(path).is_some_and(|identity| identity != self.identity)
     }
 
     /// The next whole record, or `None` while there is none.
@@ -152,6 +171,14 @@ impl Log {
         self.reader.read_until(b'\n', &mut self.partial).context("cannot read the log")?;
         if self.partial.ends_with(b"\n") { Ok(Some(std::mem::take(&mut self.partial))) } else { Ok(None) }
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -208,10 +235,19 @@ mod tests {
                 let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&self.path).unwrap();
                 file.write_all(text.as_bytes()).unwrap();
             };
+            let rotate = |time: &str| {
+                std::fs::rename(&self.path, self.path.with_file_name(format!("0.log.{time}"))).unwrap();
+            };
             match step {
                 0 => append("T stdout F four\n"),
-                1 => std::fs::rename(&self.path, self.path.with_extension("old")).unwrap(),
-                2 => append("T stdout F five\n"),
+                1 => rotate("20261126-000001"),
+                2 => {
+                    append("T stdout F five\n");
+                    rotate("20261126-000001.001");
+                    append("T stdout F and a half\n");
+                    rotate("20261126-000002");
+                    append("T stdout F almost\n");
+                }
                 3 => append("T stdout P si"),
                 4 => append("x\n"),
                 _ => return true,
@@ -221,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_followed_log_goes_on_over_rotations_until_it_is_over() {
+    fn case_149_a_followed_log_goes_on_over_rotations_until_it_is_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("0.log");
         std::fs::write(&path, LOG).unwrap();
@@ -232,6 +268,6 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "three\nfour\nfive\nsix");
+        assert_eq!(String::from_utf8(text).unwrap(), "three\nfour\nfive\nand a half\nalmost\nsix");
     }
 }

@@ -3,6 +3,7 @@
 //! `<RFC 3339 time> stdout|stderr F|P <text>`: `F` ends a line, `P` is a part of one [6.2].
 
 pub mod file;
+pub mod rotated;
 
 /// The longest text of one record, containerd's [6.3].
 pub const MAX_TEXT: usize = 16 * 1024;

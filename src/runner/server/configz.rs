@@ -10,6 +10,7 @@ use super::access::{ALLOWED, DENIED, TOKEN};
 use super::tls::Files;
 use super::upgrade::IDLE;
 use crate::runner::node::Node;
+use crate::runner::runtime::log::file::Rotation;
 
 /// As Go writes whole seconds.
 fn seconds(duration: Duration) -> String {
@@ -17,7 +18,14 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// What does not come from `settings` or `node` is fixed: `longest_backoff` is the longest wait before a restart.
-pub fn document(settings: &Settings, files: &Files, node: &Node, manifests: &Path, longest_backoff: Duration) -> Value {
+pub fn document(
+    settings: &Settings,
+    files: &Files,
+    node: &Node,
+    manifests: &Path,
+    longest_backoff: Duration,
+    rotation: Rotation,
+) -> Value {
     json!({ "kubeletconfig": {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -42,6 +50,8 @@ pub fn document(settings: &Settings, files: &Files, node: &Node, manifests: &Pat
         "podPidsLimit": node.pod_max_pids.unwrap_or(-1),
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": true,
+        "containerLogMaxSize": rotation.max_size_text(),
+        "containerLogMaxFiles": rotation.max_files,
         "crashLoopBackOff": { "maxContainerRestartPeriod": seconds(longest_backoff) },
     } })
 }
@@ -55,7 +65,8 @@ mod tests {
     fn the_settings_are_shown_as_a_kubelets() {
         let settings = Settings { port: 10250, ..Settings::default() };
         let files = Files { certificate: "/c".into(), key: "/k".into(), authority: "/a".into() };
-        let shown = document(&settings, &files, &testing::node(), Path::new("/m"), Duration::from_secs(300));
+        let (longest, rotation) = (Duration::from_secs(300), Rotation::default());
+        let shown = document(&settings, &files, &testing::node(), Path::new("/m"), longest, rotation);
         let shown = &shown["kubeletconfig"];
         assert_eq!(
             (&shown["kind"], &shown["apiVersion"]),
@@ -65,8 +76,9 @@ mod tests {
         assert_eq!((&shown["address"], &shown["tlsCertFile"]), (&json!("0.0.0.0"), &json!("/c")));
         assert_eq!(shown["podPidsLimit"], -1);
         let node = Node { pod_max_pids: Some(1024), ..testing::node() };
-        let limited = document(&settings, &files, &node, Path::new("/m"), Duration::from_secs(300));
+        let limited = document(&settings, &files, &node, Path::new("/m"), longest, rotation);
         assert_eq!(limited["kubeletconfig"]["podPidsLimit"], 1024);
+        assert_eq!((&shown["containerLogMaxSize"], &shown["containerLogMaxFiles"]), (&json!("10Mi"), &json!(5)));
         assert_eq!(shown["crashLoopBackOff"]["maxContainerRestartPeriod"], "300s");
     }
 }

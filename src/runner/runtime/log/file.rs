@@ -9,18 +9,35 @@ use jiff::Timestamp;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
+use super::rotated::{self, Rotated};
+
 /// As containerd makes them [6.1].
-const MODE: u32 = 0o640;
+pub(crate) const MODE: u32 = 0o640;
 /// Longer than any record.
 const TAIL: u64 = 32 * 1024;
 
 /// How much of a container's output is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    /// Bytes of one file.
+    /// Bytes of one file; [`Rotation::UNLIMITED`] for any size.
     pub max_size: u64,
     /// The current one included; at least 2.
     pub max_files: usize,
+}
+
+impl Rotation {
+    /// A size that nothing reaches: the log is not rotated [6.7].
+    pub const UNLIMITED: u64 = u64::MAX;
+
+    /// The size of one file as a quantity.
+    pub fn max_size_text(&self) -> String {
+        let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+        match units.iter().find(|(shift, _)| self.max_size.trailing_zeros() >= *shift) {
+            _ if self.max_size == Rotation::UNLIMITED => "-1".to_owned(),
+            Some((shift, unit)) => format!("{}{unit}", self.max_size >> shift),
+            None => self.max_size.to_string(),
+        }
+    }
 }
 
 impl Default for Rotation {
@@ -78,27 +95,35 @@ impl LogFile {
         Ok(())
     }
 
-    /// Moves the file to `<name>.<time>` and removes the oldest ones. The names sort by age.
+    /// Goes on in a new file; the oldest are removed before, so that there are never more than may be.
     fn rotate(&mut self) -> io::Result<()> {
-        let time = Timestamp::now().strftime("%Y%m%d-%H%M%S.%6f");
         let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let name = name.to_string_lossy();
-        fs::rename(&self.path, directory.join(format!("{name}.{time}")))?;
-        (self.file, self.size) = open(&self.path)?;
-        let prefix = format!("{name}.");
-        let entries = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
-        let is_rotated =
-            |path: &PathBuf| path.file_name().is_some_and(|found| found.to_string_lossy().starts_with(&prefix));
-        let mut rotated: Vec<_> = entries.filter(is_rotated).collect();
-        rotated.sort_unstable();
-        let kept = self.rotation.max_files.saturating_sub(1);
-        for old in rotated.iter().take(rotated.len().saturating_sub(kept)) {
-            fs::remove_file(old)?;
+        let found = rotated_files(&self.path)?;
+        // besides the file that is rotated now and the one that is begun
+        for old in rotated::excess(&found, self.rotation.max_files.saturating_sub(2)) {
+            match fs::remove_file(directory.join(&old.name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        fs::rename(&self.path, directory.join(rotated::next(&name.to_string_lossy(), Timestamp::now(), &found)))?;
+        (self.file, self.size) = open(&self.path)?;
         Ok(())
     }
+}
+
+/// What there is of a log's rotated files, in no order.
+pub fn rotated_files(log: &Path) -> io::Result<Vec<Rotated>> {
+    let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        found.extend(entry?.file_name().to_str().and_then(|entry| Rotated::parse(name, entry)));
+    }
+    Ok(found)
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
@@ -117,22 +142,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_rotated_and_the_oldest_removed() {
+    fn case_149_files_are_rotated_and_the_oldest_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("0.log");
         fs::write(directory.path().join("1.log"), "another's").unwrap();
         let mut log = LogFile::open(&path, Rotation { max_size: 100, max_files: 3 }).unwrap();
+        let mut names = Vec::new();
         for number in 0..50 {
             log.append(format!("{number:039}\n").as_bytes()).unwrap();
+            names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            assert!(names.len() <= 4, "{names:?}");
         }
-        let mut names: Vec<_> =
-            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
         assert_eq!(names.len(), 4, "{names:?}");
         let last = fs::read_to_string(&path).unwrap();
         assert_eq!(last.lines().last(), Some(format!("{:039}", 49).as_str()));
         let before = fs::read_to_string(directory.path().join(&names[2])).unwrap();
         assert!(before.ends_with(&format!("{:039}\n", 47)), "{before}");
+    }
+
+    #[test]
+    fn a_size_is_told_as_a_quantity() {
+        for (max_size, text) in
+            [(10 << 20, "10Mi"), (40 << 10, "40Ki"), (3 << 30, "3Gi"), (1500, "1500"), (Rotation::UNLIMITED, "-1")]
+        {
+            assert_eq!(Rotation { max_size, max_files: 2 }.max_size_text(), text);
+        }
+    }
+
+    #[test]
+    fn without_a_limit_a_file_only_grows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.log");
+        let mut log = LogFile::open(&path, Rotation { max_size: Rotation::UNLIMITED, max_files: 2 }).unwrap();
+        for _ in 0..100 {
+            log.append(&[b'x'; 100]).unwrap();
+        }
+        assert_eq!((log.size, fs::read_dir(directory.path()).unwrap().count()), (10_000, 1));
     }
 
     #[test]
