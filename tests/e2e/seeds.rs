@@ -7,3 +7,4 @@ mod control_plane;
 mod lifecycle;
 mod mirrors;
 mod sources;
+mod webapps;

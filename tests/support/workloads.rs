@@ -90,6 +90,7 @@ fn web(server: &str) -> Content {
     let mut layer = Layer::new();
     layer.directories(&["app", "root", "run", "tmp", "var/lib/nginx"]);
     layer.applets("usr/bin");
+    layer.file("app/index.html", &fs::read(ROOT.join("usr/share/nginx/html/index.html")).unwrap(), 0o644);
     layer.file("etc/nginx/nginx.conf", configuration.as_bytes(), 0o644);
     layer.file("etc/passwd", PASSWD.as_bytes(), 0o644);
     layer.file("etc/group", GROUP.as_bytes(), 0o644);

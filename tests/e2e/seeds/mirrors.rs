@@ -4,17 +4,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bootstrap::control::PodStatus;
+
 use super::cluster::{self, Cluster};
 use crate::e2e::manifests::{busybox, static_web};
 use crate::support::inspect::eventually;
 use crate::support::runner::is_ready;
 
 /// A static pod in a namespace of its own, gone at the end.
-struct Mirrored {
-    node: Arc<Cluster>,
-    namespace: &'static str,
+pub(super) struct Mirrored {
+    pub(super) node: Arc<Cluster>,
+    pub(super) namespace: &'static str,
     file: PathBuf,
-    pod: String,
+    pub(super) pod: String,
 }
 
 impl Mirrored {
@@ -29,8 +31,10 @@ impl Mirrored {
         Mirrored { node, namespace, file, pod: format!("{name}-node") }
     }
 
-    fn new(namespace: &'static str, manifest: &str) -> Mirrored {
-        cluster::shared().ask(&["create", "namespace", namespace]);
+    pub(super) fn new(namespace: &'static str, manifest: &str) -> Mirrored {
+        // the same one for both: it is gone when nobody holds it
+        let node = cluster::shared();
+        node.ask(&["create", "namespace", namespace]);
         Mirrored::before_its_namespace(namespace, manifest)
     }
 
@@ -40,30 +44,46 @@ impl Mirrored {
         Mirrored::new(namespace, &busybox("idle", "exec sleep 1000", "", "").replacen("metadata:\n", labels, 1))
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> String {
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> String {
         self.node.ask(&[&["--namespace", self.namespace], arguments].concat())
     }
 
     /// The pod's line of `kubectl get pods` without its age.
-    fn line(&self) -> Vec<String> {
+    pub(super) fn line(&self) -> Vec<String> {
         let table = self.kubectl(&["get", "pods", "--no-headers"]);
         table.split_whitespace().take(4).map(str::to_owned).collect()
     }
 
     /// Waits until the API says that it runs.
     fn running(&self) {
-        let expected = [&self.pod, "1/1", "Running", "0"];
+        self.listed("1/1", "0");
+    }
+
+    /// Waits until the API says that it runs, with so many containers ready and so many restarts.
+    pub(super) fn listed(&self, ready: &str, restarts: &str) {
+        let expected = [&self.pod, ready, "Running", restarts];
         eventually("a running mirror", || (self.line() == expected).then_some(()));
     }
 
-    fn field(&self, path: &str) -> String {
+    /// Another version of its manifest.
+    pub(super) fn edit(&self, change: impl FnOnce(String) -> String) {
+        let text = change(fs::read_to_string(&self.file).unwrap());
+        fs::write(&self.file, text).unwrap();
+    }
+
+    pub(super) fn field(&self, path: &str) -> String {
         self.kubectl(&["get", "pod", &self.pod, &format!("--output=jsonpath={{{path}}}")])
+    }
+
+    /// What the node says of it once every container is ready.
+    pub(super) fn ready(&self) -> PodStatus {
+        let of = || self.node.status().pods.into_iter().find(|pod| pod.namespace == self.namespace && is_ready(pod));
+        eventually("the static pod", of)
     }
 
     /// The id of the container that runs, as the node knows it.
     fn container(&self) -> String {
-        let of = || self.node.status().pods.into_iter().find(|pod| pod.namespace == self.namespace && is_ready(pod));
-        eventually("the static pod", of).containers.remove(0).id.unwrap()
+        self.ready().containers.remove(0).id.unwrap()
     }
 
     /// Deletes the mirror, and waits for the next one.
