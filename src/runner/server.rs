@@ -31,6 +31,7 @@ pub mod usage;
 pub mod watched;
 pub mod websocket;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -38,8 +39,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -178,8 +180,17 @@ async fn converse<R: Runtime>(stream: TcpStream, tls: &Tls, server: Arc<Server<R
     let certificate = chain.and_then(|chain| chain.first()).and_then(|leaf| User::of_certificate(leaf));
     let serve = service_fn(move |request: hyper::Request<Incoming>| {
         let (server, certificate) = (Arc::clone(&server), certificate.clone());
-        async move { Ok::<_, std::convert::Infallible>(server.serve(request, certificate).await) }
+        async move { Ok::<_, Infallible>(server.serve(request, certificate).await) }
     });
+    converse_over(stream, serve).await
+}
+
+/// Answers the requests of one client, up to an upgrade.
+pub(super) async fn converse_over<S, H>(stream: S, serve: H) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: HttpService<Incoming, ResBody = respond::Content, Error = Infallible>,
+{
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)

@@ -89,13 +89,19 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
         }
     }
 
-    pub(super) async fn port_forward(self: Arc<Self>, target: &Target, request: Request<Incoming>) -> Answer {
+    pub(super) async fn port_forward(
+        self: Arc<Self>,
+        target: &Target,
+        query: &Query,
+        request: Request<Incoming>,
+    ) -> Answer {
         let Some(pod) = self.pod(target).await else { return no_pod() };
         let Some(sandbox) = pod.sandbox_id else {
             return respond::text(StatusCode::INTERNAL_SERVER_ERROR, "the pod has no sandbox yet");
         };
         let told = format!("{}, uid {}", pod.name, pod.uid);
         let site = Arc::clone(&self.site);
-        upgrade::port_forward(request, move |streams| port_forward::run(site, sandbox, told, streams))
+        let ports = port_forward::ports(query);
+        upgrade::port_forward(request, ports, move |by| port_forward::run(site, sandbox, told, by))
     }
 }

@@ -11,7 +11,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+pub type Content = UnsyncBoxBody<Bytes, Infallible>;
+pub type Answer = Response<Content>;
 
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const JSON: &str = "application/json";
@@ -26,7 +27,7 @@ pub fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> 
     answer
 }
 
-pub fn empty() -> UnsyncBoxBody<Bytes, Infallible> {
+pub fn empty() -> Content {
     Full::default().boxed_unsync()
 }
 

@@ -70,7 +70,7 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
             Route::Exec(target) => self.exec(&target, &query, request).await,
             Route::Attach(target) => self.attach(&target, &query, request).await,
             Route::Run(target) => self.run_command(&target, &query).await,
-            Route::PortForward(target) => self.port_forward(&target, request).await,
+            Route::PortForward(target) => self.port_forward(&target, &query, request).await,
             _ => respond::text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
     }

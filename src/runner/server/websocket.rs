@@ -46,9 +46,16 @@ pub const PROTOCOLS: [Protocol; 6] = [
     Protocol { name: "", is_base64: false, version: 1 },
 ];
 
+/// Those that ports are forwarded by.
+pub const PORT_FORWARD: [Protocol; 3] = [
+    Protocol { name: "v4.channel.k8s.io", is_base64: false, version: 4 },
+    Protocol { name: "v4.base64.channel.k8s.io", is_base64: true, version: 4 },
+    Protocol { name: "", is_base64: false, version: 4 },
+];
+
 /// The first of the client's that is known; `None` when it offers others only.
-pub fn negotiate(offered: &[String]) -> Option<Protocol> {
-    let known = |name: &str| PROTOCOLS.into_iter().find(|protocol| protocol.name == name);
+pub fn negotiate(offered: &[String], known: &[Protocol]) -> Option<Protocol> {
+    let known = |name: &str| known.iter().find(|protocol| protocol.name == name).copied();
     if offered.is_empty() { known("") } else { offered.iter().find_map(|name| known(name)) }
 }
 
@@ -188,12 +195,15 @@ mod tests {
     use super::*;
 
     fn protocol(name: &str) -> Protocol {
-        negotiate(&[name.to_owned()]).unwrap()
+        negotiate(&[name.to_owned()], &PROTOCOLS).unwrap()
     }
 
     #[test]
     fn the_clients_first_known_protocol_is_taken() {
-        let offered = |names: &[&str]| negotiate(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let offered = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            negotiate(&names, &PROTOCOLS)
+        };
         assert_eq!(offered(&[]).unwrap().version, 1);
         assert_eq!(offered(&["v6", "v4.channel.k8s.io", "v5.channel.k8s.io"]).unwrap().version, 4);
         assert_eq!(offered(&["v6"]), None);
