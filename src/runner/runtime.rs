@@ -38,6 +38,8 @@ pub enum RuntimeError {
     BadConfig(String),
     #[error("there is no {kind} `{id}`")]
     NotFound { kind: &'static str, id: String },
+    #[error("the command has not ended in time, and was killed")]
+    TimedOut,
     /// Everything else: the kernel, the disk, the shim.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -340,6 +342,15 @@ pub struct ExecOutput {
     pub output: Vec<u8>,
 }
 
+/// What a command has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// `None`: it ran longer than the timeout and was killed.
+    pub exit_code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
 /// Which streams a client of a process wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamOptions {
@@ -454,6 +465,18 @@ pub trait Runtime: Send + Sync + 'static {
         command: &[String],
         timeout: Duration,
     ) -> impl Future<Output = RuntimeResult<ExecOutput>> + Send;
+
+    /// Runs a command to its end, for ever without a timeout; its output and its errors are cut where both together
+    /// have `limit` bytes.
+    fn capture(
+        &self,
+        _id: &str,
+        _command: &[String],
+        _timeout: Option<Duration>,
+        _limit: usize,
+    ) -> impl Future<Output = RuntimeResult<Captured>> + Send {
+        async { Err(unavailable("capture of output")) }
+    }
 
     /// Runs a command in a container; it goes on when nobody is left to talk with.
     fn exec(

@@ -16,6 +16,7 @@ pub(super) fn status(error: RuntimeError) -> Status {
         RuntimeError::BadConfig(_) => Code::InvalidArgument,
         // as containerd does
         RuntimeError::PullFailed { .. } => Code::Unknown,
+        RuntimeError::TimedOut => Code::DeadlineExceeded,
         RuntimeError::Other(_) => Code::Internal,
     };
     Status::new(code, cut(&chain_of(&error.into()), MAX_MESSAGE))

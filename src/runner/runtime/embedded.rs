@@ -13,6 +13,7 @@
 //! place of shims that have died and cleans what was interrupted half-way. A task for each container waits on its
 //! shim's socket; it learns of an exit, and of the shim's own death, without asking.
 
+mod capture;
 mod clean;
 mod client;
 mod container;
@@ -38,7 +39,7 @@ use super::log::file::Rotation;
 use super::shim::protocol::{Reply, Verb};
 use super::spec::stop_signal;
 use super::{
-    CgroupParent, Container, ContainerConfig, ContainerState, ContainerStats, ExecOutput, Exit, ImageFsInfo,
+    Captured, CgroupParent, Container, ContainerConfig, ContainerState, ContainerStats, ExecOutput, Exit, ImageFsInfo,
     ImageStatus, PodSandbox, PodSandboxConfig, Resources, Runtime, RuntimeError, RuntimeResult, SandboxState, Session,
     StreamOptions,
 };
@@ -258,6 +259,16 @@ impl Runtime for Embedded {
 
     async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> RuntimeResult<ExecOutput> {
         self.entry(id)?.exec(command, timeout).await
+    }
+
+    async fn capture(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Option<Duration>,
+        limit: usize,
+    ) -> RuntimeResult<Captured> {
+        self.entry(id)?.capture(command, timeout, limit).await
     }
 
     async fn exec(&self, id: &str, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {

@@ -15,7 +15,7 @@ use crate::linux::mount;
 use crate::linux::socket::{self, Address};
 use crate::runner::runtime::shim::protocol::{Failure, Hello, NOT_UNDERSTOOD, Reply, Request, VERSION, Verb};
 use crate::runner::runtime::shim::{COMMAND, Origin, record};
-use crate::runner::runtime::{RuntimeResult, Session};
+use crate::runner::runtime::{RuntimeError, RuntimeResult, Session};
 
 /// A reply is at most the output of a command, as a list of numbers.
 const REPLY_LIMIT: u64 = 1 << 20;
@@ -102,6 +102,7 @@ pub(super) async fn open_session(directory: &Path, verb: Verb) -> RuntimeResult<
     let exit = Box::pin(async move {
         match rest.await.context("the container's shim has ended")? {
             Reply::Exited(code) => Ok(code),
+            Reply::TimedOut => Err(RuntimeError::TimedOut),
             Reply::Failed(failure) => Err(failure.into()),
             other => Err(anyhow::anyhow!("unexpected reply {other:?}").into()),
         }

@@ -198,7 +198,7 @@ impl Entry {
 
 impl Entry {
     pub(super) async fn stream(&self, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
-        stream(&self.directory, command, streams).await
+        stream(&self.directory, command, streams, None).await
     }
 
     pub(super) async fn attach(&self, streams: StreamOptions) -> RuntimeResult<Session> {
@@ -206,10 +206,15 @@ impl Entry {
     }
 }
 
-/// Runs a command in the container whose state is in `directory`.
-pub(super) async fn stream(directory: &Path, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
+/// Runs a command in the container whose state is in `directory`, and ends it after `timeout`.
+pub(super) async fn stream(
+    directory: &Path,
+    command: &[String],
+    streams: StreamOptions,
+    timeout: Option<Duration>,
+) -> RuntimeResult<Session> {
     check(command)?;
-    open_session(directory, Verb::Stream { command: command.to_vec(), streams }).await
+    open_session(directory, Verb::Stream { command: command.to_vec(), streams, timeout }).await
 }
 
 fn check(command: &[String]) -> RuntimeResult<()> {

@@ -55,7 +55,7 @@ impl Running {
     }
 
     pub async fn exec(&self, command: &[String], streams: StreamOptions) -> RuntimeResult<Session> {
-        stream(&self.directory, command, streams).await
+        stream(&self.directory, command, streams, None).await
     }
 
     pub async fn attach(&self, streams: StreamOptions) -> RuntimeResult<Session> {

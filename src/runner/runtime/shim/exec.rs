@@ -140,7 +140,7 @@ fn watch(pid: Pid, mut output: File, deadline: Instant) -> Result<ExecOutput> {
         if left.is_zero() {
             break None;
         }
-        let timeout = PollTimeout::try_from(left.as_millis().clamp(1, 60_000) as u32).unwrap_or(PollTimeout::MAX);
+        let timeout = at_most(left);
         let readable = if is_open { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut watched = [PollFd::new(child.as_fd(), PollFlags::POLLIN), PollFd::new(output.as_fd(), readable)];
         // a descriptor that nobody writes to any more would be reported for ever
@@ -157,13 +157,24 @@ fn watch(pid: Pid, mut output: File, deadline: Instant) -> Result<ExecOutput> {
         }
     };
     if exit_code.is_none() {
-        // it leads a session of its own: its children go with it
-        let _ = killpg(pid, Signal::SIGKILL);
-        child.signal(libc::SIGKILL)?;
-        waitpid(pid, None)?;
+        kill(pid, &child)?;
     }
     collect(&mut output, &mut collected)?;
     Ok(ExecOutput { exit_code, output: collected })
+}
+
+/// A part of a long time, after which it is looked again.
+pub(super) fn at_most(left: Duration) -> PollTimeout {
+    PollTimeout::try_from(left.as_millis().clamp(1, 60_000) as u32).unwrap_or(PollTimeout::MAX)
+}
+
+/// Ends a command that has run for too long.
+pub(super) fn kill(pid: Pid, child: &PidFd) -> Result<()> {
+    // it leads a session of its own: its children go with it
+    let _ = killpg(pid, Signal::SIGKILL);
+    child.signal(libc::SIGKILL)?;
+    waitpid(pid, None)?;
+    Ok(())
 }
 
 /// Reads what is there; what exceeds the limit is dropped. `false` once everybody has closed it.

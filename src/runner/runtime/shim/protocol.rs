@@ -41,6 +41,9 @@ pub enum Verb {
     Stream {
         command: Vec<String>,
         streams: StreamOptions,
+        /// The command is killed then, and the last reply is [`Reply::TimedOut`].
+        #[serde(default)]
+        timeout: Option<Duration>,
     },
     /// The streams of the container's own process; answered by [`Reply::Streams`], then by [`Reply::Exited`].
     Attach(StreamOptions),
@@ -68,6 +71,8 @@ pub enum Reply {
     },
     /// The exit code, 128 + signal where a signal ended the process.
     Exited(i32),
+    /// A command that ran for too long has been killed.
+    TimedOut,
     Failed(Failure),
 }
 

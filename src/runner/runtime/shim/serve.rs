@@ -228,13 +228,15 @@ impl Server {
                     return Ok(());
                 }
             }
-            Verb::Stream { command, streams } => {
+            Verb::Stream { command, streams, timeout } => {
                 let shim = std::process::id();
                 let (container, directory) = (&self.container, &self.directory);
                 if self.exit.is_some() || self.process.started_at.is_none() {
                     Err(anyhow::anyhow!("the container does not run"))
                 } else {
-                    let _ = process::fork(|| session::serve(shim, container, directory, &command, streams, client));
+                    let _ = process::fork(|| {
+                        session::serve(shim, container, directory, (&command, timeout), streams, client)
+                    });
                     return Ok(());
                 }
             }

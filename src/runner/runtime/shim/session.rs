@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::create::{explain, null, prepare_helper};
 use super::ends::Ends;
-use super::exec::{Stdio, exit_code, join};
+use super::exec::{Stdio, at_most, exit_code, join, kill};
 use super::executor;
 use super::protocol::{Failure, Reply};
 use super::record::{self, ContainerRecord};
@@ -28,23 +29,25 @@ use crate::linux::pidfd::PidFd;
 use crate::linux::pipe;
 use crate::runner::runtime::{StreamOptions, spec};
 
-/// The helper's whole life; returns its exit code.
+/// The helper's whole life; returns its exit code. The command may have a time limit.
 pub(super) fn serve(
     shim: u32,
     container: &ContainerRecord,
     directory: &Path,
-    command: &[String],
+    (command, timeout): (&[String], Option<Duration>),
     streams: StreamOptions,
     client: UnixStream,
 ) -> i32 {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let log_start = fs::metadata(record::RUNTIME_LOG).map_or(0, |log| log.len());
     let begun = match prepare_helper(shim, &[client.as_raw_fd()]) {
         Ok(()) => begin(container, directory, command, streams, log_start),
         Err(error) => Err(Failure::Other(chain_of(&error))),
     };
     let reply = match begun {
-        Ok((pid, ends)) => match accompany(pid, ends, &client) {
-            Ok(code) => Reply::Exited(code),
+        Ok((pid, ends)) => match accompany(pid, ends, &client, deadline) {
+            Ok(Some(code)) => Reply::Exited(code),
+            Ok(None) => Reply::TimedOut,
             Err(error) => Reply::Failed(Failure::Other(chain_of(&error))),
         },
         Err(failure) => Reply::Failed(failure),
@@ -117,8 +120,8 @@ fn owner() -> Result<u32> {
     Ok(spec::user_id(&spec.context("cannot read the container's specification")?))
 }
 
-/// Hands the ends over and waits for the command's end; its exit code.
-fn accompany(pid: Pid, ends: Ends, client: &UnixStream) -> Result<i32> {
+/// Hands the ends over and waits for the command's end; its exit code, or `None` where it was killed at the deadline.
+fn accompany(pid: Pid, ends: Ends, client: &UnixStream, deadline: Option<Instant>) -> Result<Option<i32>> {
     let child = PidFd::open(pid.as_raw() as u32).context("cannot watch the command")?;
     // a client that has gone already is noticed below
     let _ = ends.send(client);
@@ -134,12 +137,17 @@ fn accompany(pid: Pid, ends: Ends, client: &UnixStream) -> Result<i32> {
             true => watched.push(PollFd::new(client.as_fd(), PollFlags::POLLIN)),
             false => watched.extend(outputs.iter().map(|output| PollFd::new(output.as_fd(), PollFlags::POLLIN))),
         }
-        match poll(&mut watched, PollTimeout::NONE) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match poll(&mut watched, left.map_or(PollTimeout::NONE, at_most)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context("cannot wait for the command"),
         }
         if child.has_exited()? {
-            return Ok(exit_code(waitpid(pid, None)?));
+            return Ok(Some(exit_code(waitpid(pid, None)?)));
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            kill(pid, &child)?;
+            return Ok(None);
         }
         if !is_attended {
             outputs.retain_mut(discard);
