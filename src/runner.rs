@@ -160,7 +160,7 @@ where
     let url = manifest_url.map(|url| source::url::watch(url, node_name, scan_sender));
     let (open, mut conversations) = mpsc::channel(1);
     let api = server.map(|settings| server::run(settings, manifests.clone(), Arc::clone(&site), ask_sender.clone()));
-    let cri = cri::serve(cri_listener, cri::Cri::new(Arc::clone(&site), ask_sender.clone()));
+    let cri = cri::serve(cri_listener, Arc::clone(&site), ask_sender.clone());
     let compression = logs::compress::run(Arc::clone(&site));
     let socket = control::serve(listener, ask_sender, open);
     let mut pods = Box::pin(Pods::run(site, manifests, &kinds, found, scans, asks));

@@ -1,6 +1,7 @@
 //! What the tests share: the program as a user runs it, and pictures of directories.
 
 pub(crate) mod components;
+pub(crate) mod cri;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod network;

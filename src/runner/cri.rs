@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! client ─► socket (root alone) ─► runtime_service, image_service ─► owner ─► Runtime
-//!                                        └── convert, select: pure
+//!   │                                    └── convert, select: pure                 ▲
+//!   └─► 127.0.0.1, with what the socket has told it ─► streaming ─────────────────┘
 //! ```
 //!
 //! It is the same runtime that the runner uses. What a manifest owns can be looked at, executed in and its containers
@@ -15,6 +16,7 @@ mod owner;
 mod runtime_service;
 pub mod select;
 mod status;
+mod streaming;
 pub mod v1;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tonic::transport::Server;
 
+use self::streaming::Streaming;
 use self::v1::image_service_server::ImageServiceServer;
 use self::v1::runtime_service_server::RuntimeServiceServer;
 use super::control::{is_allowed, listen_at};
@@ -46,19 +49,16 @@ pub(super) struct Cri<R> {
     site: Arc<Site<R>>,
     /// Tells which manifest owns a pod.
     asks: mpsc::Sender<Ask>,
+    streaming: Streaming,
 }
 
 impl<R> Clone for Cri<R> {
     fn clone(&self) -> Self {
-        Cri { site: Arc::clone(&self.site), asks: self.asks.clone() }
+        Cri { site: Arc::clone(&self.site), asks: self.asks.clone(), streaming: self.streaming.clone() }
     }
 }
 
 impl<R> Cri<R> {
-    pub(super) fn new(site: Arc<Site<R>>, asks: mpsc::Sender<Ask>) -> Self {
-        Cri { site, asks }
-    }
-
     fn runtime(&self) -> &R {
         &self.site.runtime
     }
@@ -69,8 +69,11 @@ pub(super) fn bind_socket(layout: &Layout) -> Result<UnixListener> {
     listen_at(&layout.cri_socket())
 }
 
-/// Serves until dropped.
-pub(super) async fn serve<R: Runtime>(listener: UnixListener, cri: Cri<R>) {
+/// Serves until dropped; `asks` is for who owns the pods.
+pub(super) async fn serve<R: Runtime>(listener: UnixListener, site: Arc<Site<R>>, asks: mpsc::Sender<Ask>) {
+    let (streaming, calls) = streaming::channel();
+    let streams = streaming::run(Arc::clone(&site), streaming.clone(), calls);
+    let cri = Cri { site, asks, streaming };
     let runtime = RuntimeServiceServer::new(cri.clone())
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
@@ -80,8 +83,11 @@ pub(super) async fn serve<R: Runtime>(listener: UnixListener, cri: Cri<R>) {
         Some((Ok::<_, std::io::Error>(accept(&listener).await), listener))
     });
     let server = Server::builder().max_concurrent_streams(MAX_CALLS).add_service(runtime).add_service(images);
-    if let Err(error) = server.serve_with_incoming(clients).await {
-        tracing::error!("the CRI's socket is served no more: {}", chain_of(&error.into()));
+    tokio::select! {
+        Err(error) = server.serve_with_incoming(clients) => {
+            tracing::error!("the CRI's socket is served no more: {}", chain_of(&error.into()));
+        }
+        () = streams => {}
     }
 }
 

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod container;
 pub mod credential;
 pub mod sandbox;
+pub mod streams;
 
 use super::v1;
 use crate::runner::runtime::{PodSandboxConfig, Resources};

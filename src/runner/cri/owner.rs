@@ -8,7 +8,7 @@ use super::convert::is_from_cri;
 use super::select;
 use super::status::{missing, status};
 use crate::control::{Reply, Request};
-use crate::runner::runtime::{Container, PodSandbox, Runtime};
+use crate::runner::runtime::{Container, ContainerState, PodSandbox, Runtime};
 
 const SANDBOX: &str = "pod sandbox";
 const CONTAINER: &str = "container";
@@ -24,6 +24,15 @@ impl<R: Runtime> Cri<R> {
         let all = self.runtime().list_containers().await.map_err(status)?;
         let found = select::by_id(&all, |container| &container.id, given);
         found.cloned().map_err(|miss| missing(CONTAINER, given, &miss))
+    }
+
+    /// A container with a process to talk with.
+    pub(super) async fn running(&self, given: &str) -> Result<Container, Status> {
+        let container = self.container(given).await?;
+        match container.state {
+            ContainerState::Running { .. } => Ok(container),
+            _ => Err(Status::failed_precondition(format!("container `{}` does not run", container.id))),
+        }
     }
 
     /// A sandbox that a client may change.

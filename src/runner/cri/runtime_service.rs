@@ -12,16 +12,17 @@ use super::convert::{self, answer, is_from_cri};
 use super::owner::if_there;
 use super::select;
 use super::status::{missing, status};
+use super::streaming::Errand;
 use super::v1::runtime_service_server::RuntimeService;
-use super::{Cri, v1};
-use crate::runner::runtime::{Container, ContainerState, ContainerStats, PodSandbox, Runtime};
+use super::{Cri, MAX_MESSAGE, v1};
+use crate::runner::runtime::{
+    Container, ContainerState, ContainerStats, PodSandbox, Runtime, RuntimeError, SandboxState,
+};
 
 /// The version of the kubelet's runtime API, which is no other than this.
 const API_VERSION: &str = "v1";
-/// What stands for a command without a time limit.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
-const NO_STREAMS: &str = "this runtime serves no streams yet: `crictl exec --sync` runs a command, `bootstrap logs` \
-                          shows output";
+/// Bytes of a command's output and errors: what leaves room for the rest of the one message that they are sent in.
+const MAX_OUTPUT: usize = MAX_MESSAGE - (1 << 10);
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
@@ -284,27 +285,43 @@ impl<R: Runtime> RuntimeService for Cri<R> {
         Ok(Response::new(v1::ReopenContainerLogResponse {}))
     }
 
-    /// Output and errors come as one, as `stdout`.
     async fn exec_sync(&self, request: Request<v1::ExecSyncRequest>) -> Answer<v1::ExecSyncResponse> {
         let asked = request.into_inner();
         let container = self.container(&asked.container_id).await?;
-        let limit = if asked.timeout > 0 { seconds(asked.timeout).min(FOR_EVER) } else { FOR_EVER };
-        let output = self.runtime().exec_sync(&container.id, &asked.cmd, limit).await.map_err(status)?;
-        let late = || Status::deadline_exceeded(format!("the command has not ended within {} s", limit.as_secs()));
-        let exit_code = output.exit_code.ok_or_else(late)?;
-        Ok(Response::new(v1::ExecSyncResponse { stdout: output.output, stderr: Vec::new(), exit_code }))
+        let limit = (asked.timeout > 0).then(|| seconds(asked.timeout));
+        let said = self.runtime().capture(&container.id, &asked.cmd, limit, MAX_OUTPUT).await.map_err(status)?;
+        let exit_code = said.exit_code.ok_or_else(|| status(RuntimeError::TimedOut))?;
+        Ok(Response::new(v1::ExecSyncResponse { stdout: said.stdout, stderr: said.stderr, exit_code }))
     }
 
-    async fn exec(&self, _: Request<v1::ExecRequest>) -> Answer<v1::ExecResponse> {
-        Err(Status::unimplemented(NO_STREAMS))
+    async fn exec(&self, request: Request<v1::ExecRequest>) -> Answer<v1::ExecResponse> {
+        let asked = request.into_inner();
+        let streams = convert::streams::options(asked.stdin, asked.stdout, asked.stderr, asked.tty);
+        let streams = streams.map_err(Status::invalid_argument)?;
+        let container = self.running(&asked.container_id).await?.id;
+        let url = self.streaming.url(Errand::Exec { container, command: asked.cmd, streams }).await?;
+        Ok(Response::new(v1::ExecResponse { url }))
     }
 
-    async fn attach(&self, _: Request<v1::AttachRequest>) -> Answer<v1::AttachResponse> {
-        Err(Status::unimplemented(NO_STREAMS))
+    async fn attach(&self, request: Request<v1::AttachRequest>) -> Answer<v1::AttachResponse> {
+        let asked = request.into_inner();
+        let streams = convert::streams::options(asked.stdin, asked.stdout, asked.stderr, asked.tty);
+        let streams = streams.map_err(Status::invalid_argument)?;
+        let container = self.running(&asked.container_id).await?.id;
+        let url = self.streaming.url(Errand::Attach { container, streams }).await?;
+        Ok(Response::new(v1::AttachResponse { url }))
     }
 
-    async fn port_forward(&self, _: Request<v1::PortForwardRequest>) -> Answer<v1::PortForwardResponse> {
-        Err(Status::unimplemented(NO_STREAMS))
+    async fn port_forward(&self, request: Request<v1::PortForwardRequest>) -> Answer<v1::PortForwardResponse> {
+        let asked = request.into_inner();
+        let ports = convert::streams::ports(&asked.port).map_err(Status::invalid_argument)?;
+        let sandbox = self.sandbox(&asked.pod_sandbox_id).await?;
+        if sandbox.state != SandboxState::Ready {
+            return Err(Status::failed_precondition(format!("pod sandbox `{}` is not ready", sandbox.id)));
+        }
+        let pod = format!("{}, uid {}", sandbox.config.metadata.name, sandbox.config.metadata.uid);
+        let url = self.streaming.url(Errand::PortForward { sandbox: sandbox.id, pod, ports }).await?;
+        Ok(Response::new(v1::PortForwardResponse { url }))
     }
 
     async fn container_stats(&self, request: Request<v1::ContainerStatsRequest>) -> Answer<v1::ContainerStatsResponse> {
