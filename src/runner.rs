@@ -20,6 +20,8 @@ pub mod event;
 pub mod hook;
 pub mod hostname;
 pub mod logs;
+pub mod metrics;
+pub mod mirrored;
 pub mod net;
 pub mod node;
 pub mod pod;
@@ -55,6 +57,8 @@ use crate::files;
 use crate::layout::{self, Layout};
 use crate::linux;
 use event::Recorder;
+use metrics::Metrics;
+use mirrored::Mirrored;
 use node::Node;
 use pods::Pods;
 use published::Board;
@@ -140,6 +144,8 @@ where
         layout: layout.clone(),
         board: Board::default(),
         recorder: Recorder::default(),
+        metrics: Metrics::default(),
+        mirrored: Mirrored::default(),
         longest_backoff: max_restart_period,
         rotation,
     });
@@ -154,6 +160,7 @@ where
         node: site.node.clone(),
         board: site.board.clone(),
         recorder: site.recorder.clone(),
+        mirrored: site.mirrored.clone(),
         server_port: server.as_ref().map(|server| server.port),
     });
     let directory = source::directory::watch(manifests.clone(), node_name.clone(), scan_sender.clone());

@@ -15,6 +15,7 @@ mod interrupted;
 mod join;
 mod kills;
 mod manifests;
+mod metrics;
 mod mirror;
 mod objects;
 mod phases;

@@ -43,6 +43,8 @@ const PURE: &[&str] = &[
     "runner/resources",
     "runner/logs/lines",
     "runner/runtime/log/rotated",
+    "runner/metrics/histogram",
+    "runner/metrics/startup",
     "runner/server/cache",
     "runner/server/configz",
     "runner/server/identity",

@@ -6,6 +6,7 @@ pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod nodes_api;
 pub(crate) mod openssl;
 pub(crate) mod options;
 pub(crate) mod registry;

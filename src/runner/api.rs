@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::event::Recorder;
+use super::mirrored::Mirrored;
 use super::node::Node;
 use super::published::Board;
 use crate::layout::Layout;
@@ -33,13 +34,15 @@ pub(super) struct Context {
     pub(super) node: Node,
     pub(super) board: Board,
     pub(super) recorder: Recorder,
+    /// Where to tell which mirrors there are.
+    pub(super) mirrored: Mirrored,
     /// Where the runner's own HTTPS server listens; `None` where there is none.
     pub(super) server_port: Option<u16>,
 }
 
 /// Runs until dropped.
 pub(super) async fn run(context: Context) {
-    let Context { layout, node, board, recorder, server_port } = context;
+    let Context { layout, node, board, recorder, mirrored, server_port } = context;
     let (sender, server) = watch::channel(None);
     let link = Link::new(server);
     let (uid_sender, uid) = watch::channel(None);
@@ -49,7 +52,7 @@ pub(super) async fn run(context: Context) {
     tasks.spawn(link::keep(layout.kubelet_kubeconfig(), sender));
     tasks.spawn(node::keep(link.clone(), facts, recorder.clone(), Arc::new(uid_sender)));
     tasks.spawn(lease::keep(link.clone(), name.clone(), uid.clone()));
-    tasks.spawn(mirror::keep(link.clone(), name.clone(), uid, board.subscribe()));
+    tasks.spawn(mirror::keep(link.clone(), name.clone(), uid, board.subscribe(), mirrored));
     tasks.spawn(event::send(link, name, recorder));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

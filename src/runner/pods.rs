@@ -7,7 +7,7 @@ pub mod choice;
 mod drain;
 mod refused;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub(super) struct Pods<R> {
     gone: mpsc::UnboundedSender<Arc<Pod>>,
     leftovers: Vec<(Instant, Arc<Pod>)>,
     draining: Option<Draining>,
+    /// Pods that an earlier runner started, until every source has said whether it asks for them.
+    found: BTreeSet<String>,
 }
 
 impl<R: Runtime> Pods<R> {
@@ -103,10 +105,14 @@ impl<R: Runtime> Pods<R> {
             gone,
             leftovers: found.leftovers.into_iter().map(|pod| (expiry, pod)).collect(),
             draining: None,
+            found: BTreeSet::new(),
         };
         for begin in found.begins {
             if let Some(pod) = begin.state.current().cloned() {
                 tracing::info!("{}: taken over", pod.name);
+                if begin.sandbox.is_some() {
+                    pods.found.insert(pod.full_name());
+                }
                 pods.spawn(&pod, begin);
             }
         }
@@ -221,6 +227,9 @@ impl<R: Runtime> Pods<R> {
                     if let Some(worker) = self.workers.get_mut(&name) {
                         tracing::info!("{name}: its manifest is gone");
                         worker.wanted = None;
+                        if self.found.remove(&name) {
+                            self.site.metrics.pod_is_orphaned();
+                        }
                         // a worker that has ended meanwhile has done what is asked
                         let _ = worker.events.send(Event::Wanted(None));
                     }
@@ -228,6 +237,7 @@ impl<R: Runtime> Pods<R> {
             }
         }
         if self.sources.values().all(Option::is_some) {
+            self.found.clear();
             self.site.board.know(self.workers.keys().cloned().collect());
         }
     }
@@ -248,6 +258,9 @@ impl<R: Runtime> Pods<R> {
                 let _ = worker.events.send(Event::Wanted(Some(pod)));
             }
             None => {
+                if self.leftovers.iter().any(|(_, gone)| gone.uid == pod.uid) {
+                    self.site.metrics.pod_restarts();
+                }
                 let mut state = self.site.state();
                 let now = Instant::now().into_std();
                 let commands = worker::machine::step(&mut state, Event::Wanted(Some(Arc::clone(&pod))), now);

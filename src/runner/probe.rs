@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::env;
+use super::metrics::Try;
 use super::pod::{Check, Pod, Probe};
 use super::runtime::Runtime;
 use super::worker::Site;
@@ -73,7 +74,14 @@ pub async fn run<R: Runtime>(subject: Subject<R>, events: UnboundedSender<Event>
     let (mut failing, mut warned) = (false, false);
     loop {
         ticker.tick().await;
+        let since = Instant::now();
         let outcome = checker.attempt().await;
+        let tried = match &outcome {
+            Outcome::Success | Outcome::Warning(_) => Try::Successful,
+            Outcome::Failure(_) => Try::Failed,
+            Outcome::Unknown(_) => Try::Unknown,
+        };
+        subject.site.metrics.probed(&subject.pod, tag.container, role.name(), tried, since.elapsed());
         let warns = matches!(outcome, Outcome::Warning(_));
         let outcome = match outcome {
             Outcome::Success => Ok(()),

@@ -15,6 +15,7 @@ pub mod configz;
 pub mod identity;
 mod logs;
 pub mod metrics;
+mod own;
 pub mod port_forward;
 mod process;
 pub mod query;

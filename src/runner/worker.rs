@@ -23,6 +23,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::event::{Recorder, Told};
+use super::metrics::Metrics;
+use super::metrics::startup::Startup;
+use super::mirrored::Mirrored;
 use super::node::Node;
 use super::pod::Pod;
 use super::probe;
@@ -48,6 +51,9 @@ pub struct Site<R> {
     /// Where workers put up what others may see of their pods.
     pub board: Board,
     pub recorder: Recorder,
+    pub metrics: Metrics,
+    /// The pods' mirrors in the API.
+    pub mirrored: Mirrored,
     /// No container waits longer for its restart.
     pub longest_backoff: Duration,
     /// How much of each container's output is kept.
@@ -89,6 +95,7 @@ pub async fn run<R: Runtime>(site: Arc<Site<R>>, begin: Begin, channels: Channel
         record: None,
         rewrite: None,
         adopted,
+        startup: Startup::default(),
     };
     worker.work(commands).await;
 }
@@ -120,6 +127,7 @@ struct Worker<R> {
     rewrite: Option<Instant>,
     /// The first commands are about what was found, not about what was made.
     adopted: bool,
+    startup: Startup,
 }
 
 impl<R: Runtime> Worker<R> {
@@ -129,9 +137,12 @@ impl<R: Runtime> Worker<R> {
             self.site.recorder.pod(&up.pod, Told::normal("SandboxChanged", message));
         }
         let mut commands = first;
+        let (mut on, mut since) = ("create", Instant::now());
+        self.startup.follow(&self.state, since.into_std());
         loop {
             for command in commands.drain(..) {
                 if command == Command::End {
+                    self.site.metrics.worked(on, since.elapsed());
                     self.channels.status.send_replace(None);
                     self.site.board.put(&self.full_name, None);
                     return;
@@ -140,7 +151,10 @@ impl<R: Runtime> Worker<R> {
             }
             self.adopted = false;
             self.publish();
+            self.site.metrics.worked(on, since.elapsed());
             let event = self.next().await;
+            (on, since) = (operation(&event), Instant::now());
+            let before = self.state.up().map(|up| up.pod.uid.clone());
             if let (Event::SandboxGone { generation }, Life::Clearing { up, .. }) = (&event, &self.state.life)
                 && *generation == self.state.generation
             {
@@ -152,6 +166,7 @@ impl<R: Runtime> Worker<R> {
             let failure = self.state.failure;
             commands = step(&mut self.state, event.clone(), now);
             self.record(&event);
+            self.count(&event, before.as_deref(), &commands, now);
             if let (None, Some(failure), Some(pod)) = (failure, self.state.failure, self.state.current()) {
                 let why = failure.why();
                 tracing::warn!("{}: {}: {}", pod.name, why.reason, why.message);
@@ -220,6 +235,34 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
+    /// `before`: the UID of the pod that had a sandbox; `commands`: what follows from the event.
+    fn count(&mut self, event: &Event, before: Option<&str>, commands: &[Command], now: std::time::Instant) {
+        let metrics = &self.site.metrics;
+        let up = |generation: u64| self.state.up().filter(|_| self.state.generation == generation);
+        match event {
+            Event::SandboxFailed { generation, .. }
+                if *generation == self.state.generation && matches!(self.state.life, Life::Retrying { .. }) =>
+            {
+                metrics.pod_failed();
+            }
+            Event::PullFailed { tag, why } | Event::StartFailed { tag, why, .. } => {
+                if let Some(up) = up(tag.generation) {
+                    metrics.container_failed(&up.pod, tag.container, why.reason);
+                }
+            }
+            Event::SandboxGone { .. } => {
+                let is_same = |pod: &Arc<Pod>| Some(pod.uid.as_str()) == before;
+                if commands.iter().any(|command| matches!(command, Command::MakeSandbox { pod, .. } if is_same(pod))) {
+                    metrics.pod_restarts();
+                }
+            }
+            _ => {}
+        }
+        if let Some(took) = self.startup.follow(&self.state, now) {
+            metrics.pod_started(took);
+        }
+    }
+
     /// A container is asked to end: its hook, if it is called, comes before the signal.
     fn record_kill(&self, container: usize) {
         if let Some(up) = self.state.up()
@@ -249,6 +292,7 @@ impl<R: Runtime> Worker<R> {
         let ip = ips.first().copied().unwrap_or(site.node.ip);
         match command {
             Command::MakeSandbox { generation, pod } => {
+                site.metrics.pod_begins();
                 let before = self.sandbox.as_ref().filter(|(uid, _)| *uid == pod.uid);
                 let attempt = before.map_or(0, |(_, attempt)| attempt + 1);
                 self.sandbox = Some((pod.uid.clone(), attempt));
@@ -257,6 +301,9 @@ impl<R: Runtime> Worker<R> {
             Command::ClearSandbox { generation, sandbox } => {
                 self.probes.drain().for_each(|(_, task)| task.abort());
                 let pod = self.state.current().cloned();
+                if let Some(pod) = &pod {
+                    site.metrics.forget(&pod.uid);
+                }
                 let is_wanted = pod.as_ref().is_some_and(|pod| self.state.wants(pod));
                 let volumes = if is_wanted { effect::Volumes::Keep } else { effect::Volumes::Remove };
                 self.spawn(
@@ -267,7 +314,10 @@ impl<R: Runtime> Worker<R> {
                 let pod = self.state.current().cloned();
                 self.tasks.spawn(async move { effect::rest_sandbox(&site, &sandbox, pod.as_ref()).await });
             }
-            Command::Pull { tag, pod } => self.spawn(async move { image::pull(&site, tag, &pod).await }),
+            Command::Pull { tag, pod } => {
+                site.metrics.container_begins(&pod, tag.container);
+                self.spawn(async move { image::pull(&site, tag, &pod).await });
+            }
             Command::Start { tag, pod, sandbox } => {
                 self.spawn(async move { effect::start(&site, tag, &pod, &sandbox, &ips).await });
             }
@@ -325,6 +375,14 @@ impl<R: Runtime> Worker<R> {
             // the worker holds a receiver as long as its tasks live
             let _ = sender.send(event);
         });
+    }
+}
+
+/// What dealing with an event is called where it is counted, in the kubelet's words.
+fn operation(event: &Event) -> &'static str {
+    match event {
+        Event::Wanted(_) | Event::Drain(_) | Event::Restart { .. } => "update",
+        _ => "sync",
     }
 }
 

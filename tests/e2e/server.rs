@@ -13,8 +13,8 @@ use super::manifests::{STATIC_WEB, busybox};
 use super::mirror::is_running;
 use crate::support::Run;
 use crate::support::inspect::eventually;
-use crate::support::network::ADDRESS;
 use crate::support::node::Node;
+use crate::support::nodes_api::ask;
 use crate::support::registry::Registry;
 use crate::support::runner::http_get;
 use crate::support::workloads;
@@ -137,16 +137,6 @@ fn kubectl_forwards_ports_into_a_pods_network() {
     assert_eq!(get(18081), None);
     let told = forward.end();
     assert!(told.contains("error forwarding port 81 to pod"), "{told}");
-}
-
-/// An answer of the node's API: its status and its body.
-fn ask(node: &Node, path: &str, credentials: &[&str]) -> (u16, String) {
-    let mut command = node.other("curl".as_ref());
-    command.args(["--silent", "--insecure", "--max-time", "60", "--write-out", "\n%{http_code}"]).args(credentials);
-    command.arg(format!("https://{ADDRESS}:10250{path}"));
-    let run = Run::of(command);
-    let (body, status) = run.stdout.rsplit_once('\n').unwrap_or_default();
-    (status.parse().unwrap_or_default(), body.to_owned())
 }
 
 /// The files of a component's certificate and key.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::complaint::Complaint;
 use super::link::Link;
 use crate::api::{ApiError, ApiServer};
+use crate::runner::mirrored::Mirrored;
 use crate::runner::published::Subscription;
 use decide::{Step, decide};
 use hold::Holds;
@@ -35,8 +36,10 @@ pub(super) async fn keep(
     node: String,
     mut uid: watch::Receiver<Option<String>>,
     mut board: Subscription,
+    mirrored: Mirrored,
 ) {
-    let mut keeper = Keeper { node, complaint: Complaint::about("cannot keep mirror pods"), holds: Holds::default() };
+    let complaint = Complaint::about("cannot keep mirror pods");
+    let mut keeper = Keeper { node, complaint, holds: Holds::default(), mirrored };
     let mut watching = Complaint::about("cannot watch this node's pods");
     let mut delay = RETRY;
     loop {
@@ -59,6 +62,7 @@ struct Keeper {
     node: String,
     complaint: Complaint,
     holds: Holds,
+    mirrored: Mirrored,
 }
 
 impl Keeper {
@@ -97,6 +101,7 @@ impl Keeper {
                     }
                 }
             }
+            self.mirrored.put(mirrors.uids());
             if self.holds.is_empty() {
                 self.complaint.settle();
             }

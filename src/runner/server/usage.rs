@@ -52,7 +52,7 @@ impl<R: Runtime, V: Reviewer> Server<R, V> {
     /// For metrics-server and with it `kubectl top` [8.14].
     pub(super) async fn resource_metrics(&self) -> Answer {
         let usage = self.usage().await.inspect_err(|error| tracing::debug!("no statistics: {}", chain_of(error)));
-        respond::whole(StatusCode::OK, respond::METRICS, metrics::resource(usage.ok().as_ref()))
+        respond::whole(StatusCode::OK, respond::METRICS, metrics::resource::document(usage.ok().as_ref()))
     }
 
     /// `/stats/summary` [8.13].

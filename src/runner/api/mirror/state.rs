@@ -75,6 +75,11 @@ impl Mirrors {
         &self.all
     }
 
+    /// The static pods' UIDs by those of their mirrors.
+    pub(super) fn uids(&self) -> BTreeMap<String, String> {
+        self.all.values().filter_map(|mirror| Some((mirror.uid.clone(), mirror.hash.clone()?))).collect()
+    }
+
     /// Waits for the watch and takes in what it tells; `false`: it has ended. Cancel-safe.
     pub(super) async fn follow(&mut self) -> Result<bool, ApiError> {
         match self.events.next().await {
