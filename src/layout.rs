@@ -97,6 +97,11 @@ impl Layout {
         self.under("/etc/kubernetes/manifests")
     }
 
+    /// Where the kubelet has seccomp profiles of type `Localhost` [3.82].
+    pub fn seccomp_profiles(&self) -> PathBuf {
+        self.under(KUBELET).join("seccomp")
+    }
+
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.under("/etc/kubernetes/admin.conf")
     }

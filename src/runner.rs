@@ -101,6 +101,8 @@ pub struct Options {
     pub pod_max_pids: Option<i64>,
     /// How much of each container's output is kept; what makes containers has it, too.
     pub rotation: Rotation,
+    /// Containers have the seccomp profile RuntimeDefault unless their manifest names another.
+    pub seccomp_default: bool,
 }
 
 /// Runs until SIGTERM, SIGINT or a request to shut down. Containers live on.
@@ -124,6 +126,7 @@ where
         max_pods,
         pod_max_pids,
         rotation,
+        seccomp_default,
         cluster_dns,
         cluster_domain,
     } = options;
@@ -137,7 +140,7 @@ where
     let listener = control::bind_socket(&layout)?;
     let cri_listener = cri::bind_socket(&layout)?;
     let node = node(node_name, node_ip, node_labels)?;
-    let node = Node { max_pods, pod_max_pids, cluster_dns, cluster_domain, ..node };
+    let node = Node { max_pods, pod_max_pids, seccomp_default, cluster_dns, cluster_domain, ..node };
     let site = Arc::new(Site {
         runtime,
         node,
@@ -242,6 +245,7 @@ fn node(name: String, ip: IpAddr, labels: Vec<(String, String)>) -> Result<Node>
     Ok(Node {
         max_pods: node::MAX_PODS,
         pod_max_pids: None,
+        seccomp_default: false,
         labels: node::labels(&name, labels),
         name,
         host_name: host_name.to_string_lossy().into_owned(),

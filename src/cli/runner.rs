@@ -87,6 +87,9 @@ pub struct RunnerArgs {
     #[arg(long, value_name = "COUNT", default_value_t = Rotation::default().max_files,
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..))]
     container_log_max_files: usize,
+    /// Filter the system calls of containers that say nothing of it, by the profile RuntimeDefault
+    #[arg(long)]
+    seccomp_default: bool,
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -137,6 +140,7 @@ pub fn run(args: RunnerArgs, invocation: &Invocation) -> Result<()> {
         max_pods: args.max_pods,
         pod_max_pids: Some(args.pod_max_pids).filter(|count| *count > 0),
         rotation,
+        seccomp_default: args.seccomp_default,
         manifest_url: args.manifest_url.map(|url| ManifestUrl::new(&url, &args.manifest_url_header)).transpose()?,
         server: (args.port != 0).then_some(server),
     };

@@ -202,12 +202,14 @@ pub fn set_capabilities(mask: u64) -> io::Result<()> {
         .map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Installs a seccomp filter for good. Needs no_new_privs or CAP_SYS_ADMIN.
-pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+/// Installs a seccomp filter for good, with the flags of seccomp(2). Needs no_new_privs or CAP_SYS_ADMIN.
+pub fn install_filter(program: &[libc::sock_filter], flags: u64) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel copies the program, which outlives the call, and writes to nothing.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags as libc::c_ulong, &raw const program)
+    };
     Errno::result(done)?;
     Ok(())
 }

@@ -24,13 +24,28 @@ pub fn read(root: &Path, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    read_file(file, limit).map(Some)
+}
+
+fn read_file(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let found = file.metadata()?;
     if !found.is_file() || found.len() > limit {
         return Err(io::Error::other(format!("it is not a file of at most {limit} bytes")));
     }
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(bytes)
+}
+
+/// The text of a regular file of at most `limit` bytes at `path` below `root`. Symbolic links are followed where they
+/// stay below; one that leaves is an error, as is a missing file.
+pub fn read_text_within(root: &Path, path: &Path, limit: u64) -> io::Result<String> {
+    let how = OpenHow::new()
+        // without O_NONBLOCK a named pipe would be waited for
+        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let bytes = read_file(File::from(openat2(File::open(root)?, path, how)?), limit)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Makes `path` and its missing parents as directories of mode 0755, with `root` as the root of all symbolic links.
@@ -118,6 +133,23 @@ mod tests {
         assert_eq!(read_text(&root, Path::new("/absent/file"), 100).unwrap(), None);
         assert!(read_text(&root, Path::new("/secret"), 3).is_err(), "too large");
         assert!(read_text(&root, Path::new("/etc"), 100).is_err(), "a directory");
+    }
+
+    #[test]
+    fn a_text_below_is_read_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        fs::create_dir_all(root.join("sub")).unwrap();
+        fs::write(directory.path().join("outside"), "outside").unwrap();
+        fs::write(root.join("sub/file"), "inside").unwrap();
+        symlink("sub/file", root.join("link")).unwrap();
+        symlink("../outside", root.join("escape")).unwrap();
+        let text = |path: &str| read_text_within(&root, Path::new(path), 100);
+        assert_eq!((text("sub/file").unwrap(), text("link").unwrap()), ("inside".into(), "inside".into()));
+        for path in ["escape", "../outside", "/sub/file", "sub", "absent"] {
+            assert!(text(path).is_err(), "{path}");
+        }
+        assert!(read_text_within(&root, Path::new("sub/file"), 3).is_err(), "too large");
     }
 
     #[test]

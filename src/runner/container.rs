@@ -13,7 +13,10 @@ use super::hostname;
 use super::node::Node;
 use super::pod::{Container, Pod, SubPath, VolumeMount, VolumeSource};
 use super::resources;
-use super::runtime::{ContainerConfig, ImageMount, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig};
+use super::runtime::{
+    ContainerConfig, ImageMount, Mount, NamespaceOptions, PodMetadata, PodSandboxConfig, SeccompProfile,
+    SecurityContext,
+};
 use super::volume;
 use super::volume::sub_path::{self, Part};
 use crate::layout::Layout;
@@ -167,7 +170,7 @@ pub fn config(
         mounts,
         log_path: PathBuf::from(&container.name).join(format!("{attempt}.log")),
         resources: resources::of_container(pod, index, node),
-        security: container.security.clone(),
+        security: security(container, node),
         stdin: container.stdin,
         stdin_once: container.stdin_once,
         tty: container.tty,
@@ -175,6 +178,16 @@ pub fn config(
         annotations: annotations(pod, index, attempt),
         env,
     })
+}
+
+/// As the manifest has it, and what it leaves to the node.
+fn security(container: &Container, node: &Node) -> SecurityContext {
+    let mut security = container.security.clone();
+    if security.seccomp == SeccompProfile::Unspecified {
+        let default = if node.seccomp_default { SeccompProfile::RuntimeDefault } else { SeccompProfile::Unconfined };
+        security.seccomp = default;
+    }
+    security
 }
 
 fn no_volume(volume: &str, container: &str) -> String {
@@ -326,6 +339,19 @@ mod tests {
         assert_eq!(config.mounts[1].container_path, Path::new("/dev/termination-log"));
         assert_eq!(config.log_path, Path::new("a/3.log"));
         assert_eq!(config.labels["io.kubernetes.pod.uid"], pod.uid);
+    }
+
+    #[test]
+    fn case_75_the_node_decides_where_the_manifest_says_nothing() {
+        let profile = |own: SeccompProfile, seccomp_default| {
+            let mut pod = testing::pod("a");
+            pod.containers[0].security.seccomp = own;
+            let node = Node { seccomp_default, ..testing::node() };
+            config(&pod, 0, 0, &Files::new(), &node, &[], &Layout::default()).unwrap().security.seccomp
+        };
+        assert_eq!(profile(SeccompProfile::Unspecified, false), SeccompProfile::Unconfined);
+        assert_eq!(profile(SeccompProfile::Unspecified, true), SeccompProfile::RuntimeDefault);
+        assert_eq!(profile(SeccompProfile::Unconfined, true), SeccompProfile::Unconfined);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Node {
     /// Processes that a pod may have; `None` where nobody counts them.
     pub pod_max_pids: Option<i64>,
     pub labels: BTreeMap<String, String>,
+    /// Containers of which nobody says how their calls are filtered have RuntimeDefault [3.82].
+    pub seccomp_default: bool,
 }
 
 /// What a node takes unless told otherwise.

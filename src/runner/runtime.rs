@@ -205,10 +205,21 @@ pub struct Resources {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompProfile {
+    /// Nobody has said: what it means is decided when the container is asked for; to a runtime it means unconfined.
+    #[default]
+    Unspecified,
     /// The container engines' common default list.
     RuntimeDefault,
-    #[default]
+    /// A file in the OCI's format, relative to the kubelet's directory of profiles [3.82].
+    Localhost(PathBuf),
     Unconfined,
+}
+
+impl SeccompProfile {
+    /// Whether anything is refused at all.
+    pub fn is_filtering(&self) -> bool {
+        matches!(self, SeccompProfile::RuntimeDefault | SeccompProfile::Localhost(_))
+    }
 }
 
 /// A container's securityContext after the pod's has been merged in.

@@ -22,6 +22,7 @@ pub(crate) fn node() -> Node {
         max_pods: super::node::MAX_PODS,
         pod_max_pids: None,
         labels: super::node::labels("node", []),
+        seccomp_default: false,
     }
 }
 

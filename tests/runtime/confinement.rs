@@ -5,12 +5,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use bootstrap::control::PodStatus;
 use bootstrap::linux::pidfd::PidFd;
 use bootstrap::runner::runtime::{Mount, Propagation, Resources, Runtime, SeccompProfile};
 
 use nix::libc::SIGKILL;
 
 use super::case::{Case, config, until};
+use super::node::{Node, container, waiting};
 
 fn mount(host: impl AsRef<Path>, container: &str) -> Mount {
     Mount {
@@ -97,6 +99,97 @@ async fn the_default_profile_refuses_what_a_container_does_not_need() {
     let (_, text) = case.output_of(config).await;
     assert_eq!(field(&text, "Seccomp"), "0");
     case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_the_machine_holds_for_the_container_and_its_commands() {
+    let case = Case::new().await;
+    let profiles = case.layout.seccomp_profiles();
+    fs::create_dir_all(profiles.join("sub")).unwrap();
+    let write = |name: &str, text: &str| fs::write(profiles.join(name), text).unwrap();
+    // the mode 0o700 alone is refused
+    write(
+        "sub/mode.json",
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdir", "mkdirat", "unheard_of"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+            {"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "args":
+                [{"index": 1, "value": 448, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["fchmodat"], "action": "SCMP_ACT_ERRNO", "args":
+                [{"index": 2, "value": 448, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["sync"], "action": "SCMP_ACT_KILL_PROCESS"},
+            {"names": ["getppid"], "action": "SCMP_ACT_LOG"}]}"#,
+    );
+    write("broken.json", "{");
+    symlink("sub/mode.json", profiles.join("link.json")).unwrap();
+    let script = format!(
+        "{STATUS}; mkdir /data/new 2>&1; echo mkdir $?; chmod 700 /data 2>&1; echo closed $?; chmod 755 /data; \
+         echo open $?; sync; echo sync $?; sleep 600"
+    );
+    let mut config = config(&script);
+    config.security.seccomp = SeccompProfile::Localhost("link.json".into());
+    let container = case.run_with(config.clone()).await;
+    case.until_logged(&container, "sync 159").await;
+    let text = case.text(&container);
+    assert_eq!((field(&text, "Seccomp"), field(&text, "NoNewPrivs")), ("2", "0"));
+    assert_eq!(field(&text, "CapEff"), "00000000a80425fb", "nothing is left of what installing takes");
+    assert!(text.contains("No space left on device\nmkdir 1\n"), "{text}");
+    assert!(text.contains("Operation not permitted\nclosed 1\nopen 0\n"), "{text}");
+    // the file may go: the container keeps its profile, and so does what joins it
+    fs::remove_file(profiles.join("sub/mode.json")).unwrap();
+    let command = ["sh", "-c", "grep Seccomp: /proc/self/status; sync; echo $?"].map(String::from);
+    let ran = case.runtime.exec_sync(&container.id, &command, std::time::Duration::from_secs(60)).await.unwrap();
+    let said = String::from_utf8_lossy(&ran.output).into_owned();
+    assert!(said.starts_with("Seccomp:\t2\n") && said.ends_with("159\n"), "{said}");
+    fs::write(case.path("outside.json"), "{}").unwrap();
+    symlink(case.path("outside.json"), profiles.join("escape.json")).unwrap();
+    let sandbox = case.sandbox().await;
+    for (file, cause) in [
+        ("absent.json", "No such file"),
+        ("broken.json", "it is no seccomp profile"),
+        ("escape.json", "cross-device link"),
+    ] {
+        config.security.seccomp = SeccompProfile::Localhost(file.into());
+        let error = case.runtime.create_container(&sandbox.id, &config).await.unwrap_err();
+        let text = bootstrap::error::chain_of(&error.into());
+        assert!(text.contains(&format!("cannot load seccomp profile `{}`", profiles.join(file).display())), "{text}");
+        assert!(text.to_lowercase().contains(&cause.to_lowercase()), "{text}");
+    }
+    case.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_75_calls_are_filtered_by_default_where_the_node_says_so() {
+    let node = Node::with(|options| options.seccomp_default = true).await;
+    let profiles = node.layout().seccomp_profiles();
+    fs::create_dir_all(&profiles).unwrap();
+    fs::write(profiles.join("all.json"), r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#).unwrap();
+    let spec = |profile: serde_json::Value| {
+        let mut main = container("main", "grep Seccomp: /proc/1/status");
+        main["securityContext"] = serde_json::json!({ "seccompProfile": profile });
+        serde_json::json!({ "containers": [main] })
+    };
+    let local = |file: &str| serde_json::json!({ "type": "Localhost", "localhostProfile": file });
+    for (name, profile, mode) in [
+        ("unspecified", serde_json::Value::Null, 2),
+        ("unconfined", serde_json::json!({ "type": "Unconfined" }), 0),
+        ("default", serde_json::json!({ "type": "RuntimeDefault" }), 2),
+        ("local", local("all.json"), 2),
+    ] {
+        let ended = node.run(name, spec(profile)).await;
+        assert_eq!(node.text(&ended, "main"), format!("Seccomp:\t{mode}\n"), "{name}");
+    }
+    let mut privileged = spec(serde_json::Value::Null);
+    privileged["containers"][0]["securityContext"] = serde_json::json!({ "privileged": true });
+    let ended = node.run("privileged", privileged).await;
+    assert_eq!(node.text(&ended, "main"), "Seccomp:\t0\n");
+    node.apply("absent", spec(local("absent.json")));
+    let told = |pod: &PodStatus| {
+        waiting(pod, "main").is_some_and(|(reason, message)| {
+            reason == "CreateContainerError" && message.contains("cannot load seccomp profile")
+        })
+    };
+    node.pod("absent", told).await;
+    node.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,5 +24,6 @@ pub(crate) fn options(layout: &Layout) -> Options {
         max_pods: MAX_PODS,
         pod_max_pids: None,
         rotation: Rotation::default(),
+        seccomp_default: false,
     }
 }

@@ -300,10 +300,8 @@ fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityCon
         };
         names.into_iter().flatten().map(plain).collect()
     };
-    let profile = own
-        .and_then(|own| own.seccomp_profile.as_ref())
-        .or_else(|| pod.and_then(|pod| pod.seccomp_profile.as_ref()))
-        .map(|profile| profile.type_.as_str());
+    let profile =
+        own.and_then(|own| own.seccomp_profile.as_ref()).or_else(|| pod.and_then(|pod| pod.seccomp_profile.as_ref()));
     let mut groups = pod.and_then(|pod| pod.supplemental_groups.clone()).unwrap_or_default();
     groups.extend(pod.and_then(|pod| pod.fs_group));
     SecurityContext {
@@ -322,9 +320,11 @@ fn security(own: Option<&api::SecurityContext>, pod: Option<&api::PodSecurityCon
         no_new_privileges: own.is_some_and(|own| own.allow_privilege_escalation == Some(false)),
         // refused by validation: it needs a user namespace
         unmasked_proc: false,
-        seccomp: match profile {
-            Some("RuntimeDefault") if !privileged => SeccompProfile::RuntimeDefault,
-            _ => SeccompProfile::Unconfined,
+        seccomp: match profile.map(|profile| (profile.type_.as_str(), &profile.localhost_profile)) {
+            None => SeccompProfile::Unspecified,
+            Some(("RuntimeDefault", _)) => SeccompProfile::RuntimeDefault,
+            Some(("Localhost", Some(path))) => SeccompProfile::Localhost(path.into()),
+            Some(_) => SeccompProfile::Unconfined,
         },
     }
 }

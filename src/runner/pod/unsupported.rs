@@ -155,7 +155,7 @@ impl Refused {
 
     fn seccomp(&mut self, profile: &Option<SeccompProfile>, path: &str) {
         if let Some(SeccompProfile { localhost_profile: _, type_ }) = profile {
-            let is_known = ["RuntimeDefault", "Unconfined"].contains(&type_.as_str());
+            let is_known = ["RuntimeDefault", "Localhost", "Unconfined"].contains(&type_.as_str());
             self.value(!is_known, &format!("{path}.seccompProfile.type"), type_);
         }
     }
@@ -336,8 +336,8 @@ mod tests {
                 "`spec.containers[0].lifecycle.preStop.tcpSocket` is not supported",
             ),
             (
-                json!({"containers": [{"name": "c", "securityContext": {"seccompProfile": {"type": "Localhost"}}}]}),
-                "`spec.containers[0].securityContext.seccompProfile.type: Localhost` is not supported",
+                json!({"containers": [{"name": "c", "securityContext": {"seccompProfile": {"type": "Other"}}}]}),
+                "`spec.containers[0].securityContext.seccompProfile.type: Other` is not supported",
             ),
             (
                 json!({"containers": [{"name": "c", "resources": {"limits": {"hugepages-2Mi": "1", "cpu": "1"}}}]}),

@@ -7,6 +7,7 @@ mod metadata;
 mod names;
 mod placement;
 mod ports;
+mod security;
 mod sources;
 mod volumes;
 
@@ -19,9 +20,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::quantity::Quantity;
 use crate::runner::env;
-
-/// Largest id the API lets a user or group have [1.65].
-const MAX_ID: i64 = i32::MAX as i64;
 
 /// `pod` is defaulted and has its suffixed name and its namespace.
 pub(crate) fn problems(pod: &Pod) -> Vec<String> {
@@ -99,11 +97,7 @@ impl Found {
             });
         }
         if let Some(context) = &spec.security_context {
-            let ids = [context.run_as_user, context.run_as_group, context.fs_group];
-            let groups = context.supplemental_groups.iter().flatten().copied();
-            for id in ids.into_iter().flatten().chain(groups) {
-                self.id(id, "spec.securityContext");
-            }
+            self.pod_security(context);
         }
         let has_two_kinds = spec.share_process_namespace == Some(true) && spec.host_pid == Some(true);
         self.unless(!has_two_kinds, "spec.shareProcessNamespace", || {
@@ -149,12 +143,6 @@ impl Found {
         let named = of.container_name.as_deref().unwrap_or_default();
         self.unless(named.is_empty() || containers.contains(&named), &format!("{path}.containerName"), || {
             format!("Not found: `{named}`")
-        });
-    }
-
-    fn id(&mut self, id: i64, path: &str) {
-        self.unless((0..=MAX_ID).contains(&id), path, || {
-            format!("Invalid value: {id}: must be between 0 and {MAX_ID}")
         });
     }
 
@@ -204,27 +192,6 @@ impl Found {
         self.probe(&container.startup_probe, &format!("{path}.startupProbe"), container, false);
         self.probe(&container.liveness_probe, &format!("{path}.livenessProbe"), container, false);
         self.probe(&container.readiness_probe, &format!("{path}.readinessProbe"), container, true);
-    }
-
-    fn security(&mut self, container: &Container, path: &str) {
-        let Some(context) = &container.security_context else { return };
-        let path = format!("{path}.securityContext");
-        for id in [context.run_as_user, context.run_as_group].into_iter().flatten() {
-            self.id(id, &path);
-        }
-        self.one_of(&context.proc_mount, &format!("{path}.procMount"), &["Default", "Unmasked"]);
-        // without a user namespace it would lay the node's own /proc open [1.65]
-        self.unless(context.proc_mount.as_deref() != Some("Unmasked"), &format!("{path}.procMount"), || {
-            "Invalid value: `Unmasked`: `hostUsers` must be false".to_owned()
-        });
-        if context.allow_privilege_escalation == Some(false) {
-            let adds = context.capabilities.as_ref().and_then(|capabilities| capabilities.add.as_ref());
-            let adds_admin = adds.is_some_and(|add| add.iter().any(|name| name == "CAP_SYS_ADMIN"));
-            self.unless(context.privileged != Some(true) && !adds_admin, &path, || {
-                "Invalid value: cannot set `allowPrivilegeEscalation` to false and be privileged or add CAP_SYS_ADMIN"
-                    .to_owned()
-            });
-        }
     }
 
     fn resources(&mut self, resources: &ResourceRequirements, path: &str) {

@@ -1,10 +1,11 @@
-//! The RuntimeDefault seccomp profile: the container engines' common list as a BPF program. PURE.
+//! Seccomp profiles as BPF programs: RuntimeDefault, the container engines' common list, and the machine's own. PURE.
 //!
 //! What is not listed answers EPERM; clone3 and everything newer than the list answer ENOSYS, so that C libraries fall
 //! back to what is known. A program of another architecture (i386 on x86-64) is killed: its call numbers mean something
 //! else.
 
 mod calls;
+pub mod profile;
 
 use std::collections::BTreeMap;
 
@@ -21,15 +22,24 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// The namespace flags of clone(2): CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET.
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
 
-/// The programs of a process that holds `capabilities`, in the order of their installation: the kernel lets the one
-/// installed last speak first.
-pub fn programs(capabilities: u64) -> Result<Vec<BpfProgram>, BackendError> {
+/// What a process is filtered by; the default is nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In the order of their installation: of equally strict answers the kernel takes that of the last one.
+    pub programs: Vec<BpfProgram>,
+    /// Of seccomp(2), for each of the programs.
+    pub flags: u64,
+}
+
+/// RuntimeDefault for a process that holds `capabilities`.
+pub fn runtime_default(capabilities: u64) -> Result<Filter, BackendError> {
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
-    Ok(vec![
+    let programs = vec![
         compile(allowed(capabilities)?, refused, SeccompAction::Allow)?,
         compile(newer(capabilities), SeccompAction::Allow, unknown)?,
-    ])
+    ];
+    Ok(Filter { programs, flags: 0 })
 }
 
 fn compile(rules: Rules, mismatch: SeccompAction, matched: SeccompAction) -> Result<BpfProgram, BackendError> {
@@ -82,7 +92,7 @@ mod tests {
     #[test]
     fn programs_fit_the_kernels_limit() {
         for capabilities in [0, u64::MAX] {
-            for program in programs(capabilities).unwrap() {
+            for program in runtime_default(capabilities).unwrap().programs {
                 assert!(program.len() < 4096, "{}", program.len());
             }
         }

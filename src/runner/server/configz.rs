@@ -52,6 +52,7 @@ pub fn document(
         "cgroupsPerQOS": true,
         "containerLogMaxSize": rotation.max_size_text(),
         "containerLogMaxFiles": rotation.max_files,
+        "seccompDefault": node.seccomp_default,
         "crashLoopBackOff": { "maxContainerRestartPeriod": seconds(longest_backoff) },
     } })
 }
@@ -79,6 +80,7 @@ mod tests {
         let limited = document(&settings, &files, &node, Path::new("/m"), longest, rotation);
         assert_eq!(limited["kubeletconfig"]["podPidsLimit"], 1024);
         assert_eq!((&shown["containerLogMaxSize"], &shown["containerLogMaxFiles"]), (&json!("10Mi"), &json!(5)));
+        assert_eq!(shown["seccompDefault"], json!(false));
         assert_eq!(shown["crashLoopBackOff"]["maxContainerRestartPeriod"], "300s");
     }
 }

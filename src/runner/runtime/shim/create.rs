@@ -32,7 +32,11 @@ use crate::linux::cgroup::Cgroups;
 use crate::linux::mount::{self, MsFlags};
 use crate::linux::process::{self, Identity};
 use crate::linux::{pipe, rooted};
-use crate::runner::runtime::{ContainerConfig, ImageMount, RuntimeError, RuntimeResult, SeccompProfile, seccomp, spec};
+use crate::runner::runtime::seccomp::{self, Filter};
+use crate::runner::runtime::{ContainerConfig, ImageMount, RuntimeError, RuntimeResult, SeccompProfile, spec};
+
+/// The most that a seccomp profile may hold, in bytes.
+const PROFILE_LIMIT: u64 = 4 << 20;
 
 /// A container whose first process waits to be started.
 pub(super) struct Created {
@@ -143,14 +147,21 @@ pub(super) fn prepare_helper(shim: u32, kept: &[i32]) -> Result<()> {
 /// What a process of the container needs besides the specification; used again for those that join it later.
 pub(super) fn program(container: &ContainerRecord, spec: &Spec, status: Arc<File>) -> RuntimeResult<Program> {
     let security = &container.config.security;
-    let filters = match security.seccomp {
+    let filter = match &security.seccomp {
         SeccompProfile::RuntimeDefault if !security.privileged => {
-            seccomp::programs(facts::held_capabilities(spec)).map_err(|error| RuntimeError::Other(error.into()))?
+            seccomp::runtime_default(facts::held_capabilities(spec))
+                .map_err(|error| RuntimeError::Other(error.into()))?
         }
-        _ => Vec::new(),
+        SeccompProfile::Localhost(path) if !security.privileged => {
+            let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+            let profile = profile.context("the container's specification has no seccomp profile")?;
+            seccomp::profile::filter(profile)
+                .with_context(|| format!("cannot use seccomp profile `{}`", path.display()))?
+        }
+        _ => Filter::default(),
     };
     let held = if loan::is_needed(&container.config) { Some(facts::held_capabilities(spec)) } else { None };
-    Ok(Program { is_looked_for: false, filters, held, status })
+    Ok(Program { is_looked_for: false, filter, held, status })
 }
 
 fn run(
@@ -170,7 +181,8 @@ fn run(
     resolve_sources(&mut config)?;
     propagation::copy_sources(&mut config, directory)?;
     let facts = facts::gather(container, &cgroups, rootfs)?;
-    let spec = spec::build(&config, &container.image, &facts)?;
+    let mut spec = spec::build(&config, &container.image, &facts)?;
+    add_local_profile(container, &mut spec)?;
     make_working_directory(&config, &spec, &facts.rootfs)?;
     let mut lent = spec.clone();
     if let Some(process) = lent.process_mut().as_mut().filter(|_| loan::is_needed(&config)) {
@@ -202,6 +214,19 @@ fn run(
     let pid = pid.as_raw() as u32;
     propagation::apply(&config, pid)?;
     Ok((pid, warnings))
+}
+
+/// A profile of the machine's own becomes part of the specification, so that commands that join the container later are
+/// filtered as it is, whatever has become of the file.
+fn add_local_profile(container: &ContainerRecord, spec: &mut Spec) -> Result<()> {
+    let security = &container.config.security;
+    let SeccompProfile::Localhost(path) = &security.seccomp else { return Ok(()) };
+    let Some(linux) = spec.linux_mut().as_mut().filter(|_| !security.privileged) else { return Ok(()) };
+    let directory = Layout::new(&container.root).seccomp_profiles();
+    let failed = || format!("cannot load seccomp profile `{}`", directory.join(path).display());
+    let text = rooted::read_text_within(&directory, path, PROFILE_LIMIT).with_context(failed)?;
+    linux.set_seccomp(Some(seccomp::profile::parse(&text).with_context(failed)?));
+    Ok(())
 }
 
 fn set_oom_score_adj(config: &ContainerConfig) -> Result<Option<String>> {

@@ -10,30 +10,31 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::libc;
 use nix::unistd::{AccessFlags, access};
-use seccompiler::{BpfProgram, sock_filter};
+use seccompiler::sock_filter;
 
 use super::loan;
 use crate::linux::process;
+use crate::runner::runtime::seccomp::Filter;
 
 /// First byte on the status pipe: everything is set up and the program is about to be executed. The pipe's end after
 /// it means that this has worked; what follows it instead, or stands without it, is why not.
 pub(super) const EXECUTING: u8 = b'>';
 
-/// Runs the program of the specification under `filters`.
+/// Runs the program of the specification under `filter`.
 #[derive(Clone)]
 pub(super) struct Program {
     /// Whether a program that is not there is found before anything is executed. A container's is not: its failed start
     /// is a run of its own [3.43].
     pub(super) is_looked_for: bool,
-    pub(super) filters: Vec<BpfProgram>,
-    /// What is left of its capabilities once the filters are installed; `None`: it holds no others now.
+    pub(super) filter: Filter,
+    /// What is left of its capabilities once the filter is installed; `None`: it holds no others now.
     pub(super) held: Option<u64>,
     /// Closed by a successful execution.
     pub(super) status: Arc<fs::File>,
 }
 
 impl Program {
-    /// Runs after capabilities are dropped, but for those that are lent until the filters are installed.
+    /// Runs after capabilities are dropped, but for those that are lent until the filter is installed.
     fn become_program(&self, spec: &Spec) -> Result<(), String> {
         let (path, arguments, environment) = self.resolve(spec)?;
         self.say(&[EXECUTING]);
@@ -48,11 +49,12 @@ impl Program {
         if let Some(held) = self.held {
             process::forbid_capabilities(loan::mask() & !held).map_err(capabilities)?;
         }
-        for filter in &self.filters {
+        for program in &self.filter.programs {
             let instruction =
                 |one: &sock_filter| libc::sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
-            let program: Vec<_> = filter.iter().map(instruction).collect();
-            process::install_filter(&program).map_err(|error| format!("cannot install the seccomp filter: {error}"))?;
+            let program: Vec<_> = program.iter().map(instruction).collect();
+            process::install_filter(&program, self.filter.flags)
+                .map_err(|error| format!("cannot install the seccomp filter: {error}"))?;
         }
         match self.held {
             Some(held) => process::set_capabilities(held).map_err(capabilities),

@@ -7,7 +7,6 @@
 use libcontainer::oci_spec::runtime::{Capability, Process};
 
 use crate::runner::runtime::ContainerConfig;
-use crate::runner::runtime::SeccompProfile;
 use crate::runner::runtime::spec::CAPABILITIES;
 
 /// To install filters, and to drop the former for good.
@@ -16,8 +15,7 @@ const LENT: [(&str, Capability); 2] = [("SYS_ADMIN", Capability::SysAdmin), ("SE
 /// Whether the container's processes need it.
 pub(super) fn is_needed(config: &ContainerConfig) -> bool {
     let security = &config.security;
-    let is_filtered = security.seccomp != SeccompProfile::Unconfined && !security.privileged;
-    is_filtered && !security.no_new_privileges
+    security.seccomp.is_filtering() && !security.privileged && !security.no_new_privileges
 }
 
 /// Adds to what the process holds.
