@@ -24,6 +24,8 @@ static NODE: LazyLock<Node> = LazyLock::new(|| Node {
     memory: 1 << 32,
     cpu: 2000,
     max_pods: MAX_PODS,
+    pod_max_pids: None,
+    seccomp_default: false,
     labels: BTreeMap::new(),
 });
 

@@ -45,7 +45,7 @@ async fn a_commands_streams_are_fetched_over_spdy_and_websocket() {
     assert!(end.contains("\"message\":\"5\""), "{end}");
 
     // a terminal, whose size the client tells
-    let script = "until [ \"$(busybox stty size)\" = '43 132' ]; do sleep 0.1; done; echo sized; exit 0";
+    let script = "until [ \"$(busybox stty size 2>/dev/null)\" = '43 132' ]; do sleep 0.1; done; echo sized; exit 0";
     let asked = v1::ExecRequest { tty: true, stderr: false, ..exec(&id, script) };
     let url = runtime.exec(asked).await.unwrap().into_inner().url;
     let mut socket = WebSocket::connect(&url, "v4.channel.k8s.io").await;

@@ -88,7 +88,7 @@ mod tests {
         names.iter().map(|name| Rotated::parse("0.log", name).unwrap_or_else(|| panic!("{name}"))).collect()
     }
 
-    fn names<'a>(files: Vec<&'a Rotated>) -> Vec<&'a str> {
+    fn names(files: Vec<&Rotated>) -> Vec<&str> {
         files.into_iter().map(|file| file.name.as_str()).collect()
     }
 

@@ -75,7 +75,7 @@ fn flags(profile: &LinuxSeccomp) -> u64 {
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
     };
-    profile.flags().iter().flatten().map(flag).fold(0, |mask, flag| mask | flag as u64)
+    profile.flags().iter().flatten().map(flag).fold(0, |mask, flag| mask | flag)
 }
 
 /// Kills who would go round a list of forbidden calls by the numbers of x32.
@@ -213,6 +213,6 @@ mod tests {
     fn flags_are_the_kernels() {
         let json = r#"{"defaultAction": "SCMP_ACT_ALLOW",
             "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"]}"#;
-        assert_eq!(filter_of(json).unwrap().flags, libc::SECCOMP_FILTER_FLAG_LOG as u64);
+        assert_eq!(filter_of(json).unwrap().flags, libc::SECCOMP_FILTER_FLAG_LOG);
     }
 }
